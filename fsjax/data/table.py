@@ -1,0 +1,91 @@
+"""A data set on the host, before it is split and put on the device."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Rows(NamedTuple):
+    """The rows of one source: modalities that were recorded together."""
+
+    values: Mapping[str, np.ndarray]  # modality -> [N, ...]
+    present: Mapping[str, np.ndarray]  # modality -> [N] float32, 1 observed, 0 missing
+    labels: np.ndarray  # [N] int32 index into the table's classes
+    group: np.ndarray  # [N] int32 designer, speaker ...
+
+
+class Table(NamedTuple):
+    """A data set: named classes, rows that belong to them, class descriptions."""
+
+    classes: tuple[str, ...]
+    sources: Mapping[str, Rows]  # source -> rows; modality names differ between sources
+    side: Mapping[str, np.ndarray]  # modality -> [C, ...] class descriptions; may be empty
+
+
+def rows(
+    values: Mapping[str, np.ndarray], labels: np.ndarray, group: np.ndarray | None = None
+) -> Rows:
+    """Rows with every modality observed; without `group`, each row is its own group."""
+    count = len(labels)
+    present = {name: np.ones(count, np.float32) for name in values}
+    group = np.arange(count) if group is None else group
+    return Rows(values, present, np.asarray(labels, np.int32), np.asarray(group, np.int32))
+
+
+def modalities(table: Table) -> tuple[str, ...]:
+    """The names of all modalities that the table's sources hold."""
+    return tuple(name for source in table.sources.values() for name in source.values)
+
+
+def take_classes(table: Table, names: tuple[str, ...]) -> Table:
+    """The part of a table that belongs to the named classes, in the order given.
+
+    Raises:
+      ValueError: if a name is not one of the table's classes.
+    """
+    if unknown := sorted(set(names) - set(table.classes)):
+        raise ValueError(f"no such class in the data: {', '.join(unknown[:5])}")
+    old = np.array([table.classes.index(name) for name in names], np.int32)
+    renumber = np.full(len(table.classes), -1, np.int32)
+    renumber[old] = np.arange(len(old))
+
+    def keep(source: Rows) -> Rows:
+        new = renumber[source.labels]
+        chosen = new >= 0
+        values, present = (
+            {name: x[chosen] for name, x in part.items()}
+            for part in (source.values, source.present)
+        )
+        return Rows(values, present, new[chosen], source.group[chosen])
+
+    return Table(
+        tuple(names),
+        {name: keep(source) for name, source in table.sources.items()},
+        {name: x[old] for name, x in table.side.items()},
+    )
+
+
+def take_modalities(table: Table, names: tuple[str, ...]) -> Table:
+    """The part of a table seen through the named modalities alone; empty sources go.
+
+    Raises:
+      ValueError: if the data lacks a modality that is named.
+    """
+    if unknown := sorted(set(names) - set(modalities(table))):
+        raise ValueError(
+            f"the data has no modality {', '.join(unknown)}; it has {', '.join(modalities(table))}"
+        )
+
+    def keep(source: Rows) -> Rows:
+        values, present = (
+            {name: x for name, x in part.items() if name in names}
+            for part in (source.values, source.present)
+        )
+        return source._replace(values=values, present=present)
+
+    kept = {name: keep(source) for name, source in table.sources.items()}
+    side = {name: x for name, x in table.side.items() if name in names}
+    return Table(
+        table.classes, {name: source for name, source in kept.items() if source.values}, side
+    )
