@@ -73,7 +73,8 @@ class Network(NamedTuple):
 
     init: Callable[[Key, Inputs], Params]
     apply: Callable[..., tuple[Array, Stats]]
-    # (params, inputs, *, weight=None [B], stats=None, key=None, train=False) -> features [B, D], stats
+    # (params, inputs, *, weight=None, stats=None, key=None, train=False)
+    # -> features [B, D], stats; weight [B] of the rows in the statistics
 
 
 class Head(NamedTuple):
@@ -89,7 +90,7 @@ class Learner(NamedTuple):
 
     init: Callable[[Key, Support], Params]
     adapt: Callable[..., Task]  # (params, support, *, key=None, train=False)
-    predict: Callable[..., Array]  # (params, task, query, *, key=None, train=False) -> logits [Q, W]
+    predict: Callable[..., Array]  # (params, task, query, *, key=None, train=False) -> [Q, W]
 
 
 Objective = Callable[[Params, Batch, Key, Step], tuple[Params, Metrics]]  # -> gradients, metrics

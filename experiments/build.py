@@ -1,0 +1,193 @@
+"""From a config to parts: the only place where names become factories."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import optax
+from ml_collections import ConfigDict
+
+from fsjax.data import files, pool, splits, table
+from fsjax.data.emoji import emoji
+from fsjax.encoders import audio, image, norms, tabular, text
+from fsjax.encoders.multimodal import Multimodal, as_network, encoded
+from fsjax.episodes import sample
+from fsjax.evaluation.figures import accuracy
+from fsjax.fusion import attention, pooled
+from fsjax.heads import distances
+from fsjax.heads.prototype import prototype
+from fsjax.learners.metric import metric
+from fsjax.objectives.episodic import over_tasks, query_loss
+from fsjax.types import Episode, Key, Learner, Network, Objective, Pool
+
+DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
+    "emoji": lambda data: emoji(),
+    "folder": lambda data: files.read_folder(data.path, image_size=data.image_size),
+    "npz": lambda data: files.read_npz(data.path, modalities=parse_pairs(data.columns)),
+}
+NORMS = {
+    "group": norms.GroupNorm,
+    "episode": norms.EpisodeNorm,
+    "support": norms.SupportNorm,
+    "calibrated": norms.CalibratedNorm,
+}
+# The norms whose output for a row depends on other rows at test.
+ROWS_SHARE = ("episode", "support")
+ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
+    "conv4": lambda norm: image.Conv4(norm=norm),
+    "resnet12": lambda norm: image.ResNet12(norm=norm),
+    "conv_audio": lambda norm: audio.ConvAudio(norm=norm),
+    "bytes": lambda norm: text.ByteTransformer(),
+    "ngrams": lambda norm: text.CharNgrams(),
+    "mlp": lambda norm: tabular.MLP(),
+    "raw": lambda norm: tabular.Raw(),
+}
+FUSIONS = {"attention": attention.Attention, "concat": pooled.Concat}
+DISTANCES = {
+    "squared_euclidean": distances.squared_euclidean,
+    "euclidean": distances.euclidean,
+    "cosine": distances.cosine,
+}
+HEADS = {"prototype": lambda config: prototype(distance=_named(DISTANCES, config, "distance"))}
+LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
+    "metric": lambda network, config: metric(network, _named(HEADS, config, "head")(config)),
+}
+
+
+def _named(choices: Mapping[str, Any], config: ConfigDict, key: str) -> Any:
+    return pick(choices, config[key], key)
+
+
+def pick(choices: Mapping[str, Any], name: str, key: str) -> Any:
+    """choices[name]; raises ValueError with the nearest name known if there is none."""
+    if name in choices:
+        return choices[name]
+    near = difflib.get_close_matches(str(name), choices, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"config.{key}={name!r} is not one of {', '.join(choices)}{hint}")
+
+
+def parse_names(names: str) -> tuple[str, ...]:
+    """The names in a string like "image,text"."""
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def parse_pairs(pairs: str) -> dict[str, str]:
+    """The pairs in a string like "image:images,tabular:margin"."""
+    return dict(pair.split(":", 1) for pair in parse_names(pairs))
+
+
+class Model(NamedTuple):
+    """One of the models that a run trains and compares."""
+
+    module: Multimodal
+    learner: Learner  # on raw inputs
+    fast: Learner | None  # the same on tokens that `encode_pool` made, if rows are independent
+
+
+def models(config: ConfigDict) -> dict[str, ConfigDict]:
+    """Name -> config of every model of a run: the one configured first, then those compared.
+
+    Raises:
+      ValueError: if `config.compare` names neither a modality, nor a fusion, nor "raw".
+    """
+    variants = {config.fusion: config}
+    for name in parse_names(config.compare):
+        variant = config.copy_and_resolve_references()
+        if name in parse_names(config.modalities):
+            variant.update(modalities=name, fusion="concat")
+        elif name == "raw":
+            raw = {modality: "raw" for modality in config.encoders}
+            variant.update(encoders=raw, fusion="concat", distance="cosine")
+            variant.train.steps = 0
+        else:
+            pick(FUSIONS, name, "compare")
+            variant.fusion = name
+        variants.setdefault(name, variant)
+    return variants
+
+
+def model(config: ConfigDict) -> Model:
+    """The network and the learner that a config names."""
+    norm = _named(NORMS, config, "norm")
+    encoders = {
+        modality: pick(ENCODERS, config.encoders[modality], f"encoders.{modality}")(norm)
+        for modality in parse_names(config.modalities)
+    }
+    module = Multimodal(encoders, _named(FUSIONS, config, "fusion")())
+    make = _named(LEARNERS, config, "learner")
+    independent = config.norm not in ROWS_SHARE and config.learner == "metric"
+    fast = make(as_network(encoded(module)), config) if independent else None
+    return Model(module, make(as_network(module), config), fast)
+
+
+def objective(learner: Learner) -> Objective:
+    """Cross-entropy of the queries over a batch of tasks, accuracy watched."""
+    return over_tasks(query_loss(learner, watch={"accuracy": accuracy}))
+
+
+def optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """Adam with a rate that falls to zero along a cosine."""
+    steps = max(config.train.steps, 1)
+    return optax.adam(optax.cosine_decay_schedule(config.train.learning_rate, steps))
+
+
+def tables(config: ConfigDict) -> dict[str, table.Table]:
+    """Split -> table of the data that a config names, with the modalities that it names.
+
+    Raises:
+      ValueError: if the data lack a modality, or a class is too small for the episodes asked.
+    """
+    whole = _named(DATA, config.data, "name")(config.data)
+    whole = table.take_modalities(whole, parse_names(config.modalities))
+    parts = {
+        split: table.take_classes(whole, names)
+        for split, names in splits.split_by_digest(whole.classes).items()
+    }
+    for split, settings in episode_settings(config).items():
+        for one in settings:
+            shots = one["shots"] if isinstance(one["shots"], int) else one["shots"][1]
+            try:
+                pool.check_episodes(
+                    parts[split],
+                    ways=one["ways"],
+                    shots=shots,
+                    queries=one["queries"],
+                    apart=config.apart,
+                )
+            except ValueError as error:
+                raise ValueError(f"the {split} split: {error}") from error
+    return parts
+
+
+def episode_settings(config: ConfigDict) -> dict[str, list[dict[str, Any]]]:
+    """Split -> the ways, shots and queries that its episodes are asked with."""
+    test = config.test
+    return {
+        "train": [{key: config.train[key] for key in ("ways", "shots", "queries")}],
+        "validation": [{key: config.validation[key] for key in ("ways", "shots", "queries")}],
+        "test": [{"ways": w, "shots": k, "queries": test.queries} for w, k in test.settings],
+    }
+
+
+def draw(config: ConfigDict) -> sample.Draw:
+    """How the rows of a class are drawn."""
+    return sample.draw_apart if config.apart else sample.draw_rows
+
+
+def training_tasks(config: ConfigDict, train: Pool) -> Callable[[Key], Episode]:
+    """key -> a batch of training tasks."""
+    settings = episode_settings(config)["train"][0]
+    tasks = config.train.tasks
+    return sample.bind_pool(sample.sample_tasks, train, tasks=tasks, draw=draw(config), **settings)
+
+
+def episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:
+    """key -> one episode of the given ways, shots and queries."""
+    return sample.bind_pool(sample.sample_episode, rows, draw=draw(config), **settings)
+
+
+first_task = partial(jax.tree.map, lambda x: x[0])

@@ -1,0 +1,228 @@
+"""One model of a run: trained or resumed, then evaluated."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments import build, results
+from experiments.progress import Progress
+from fsjax.encoders.multimodal import as_network, calibrate, encode_pool
+from fsjax.evaluation.episodic import evaluate, is_transductive
+from fsjax.evaluation.figures import accuracy, expected_calibration_error
+from fsjax.evaluation.intervals import mean_ci95, paired_difference
+from fsjax.training.checkpoint import Checkpoints
+from fsjax.training.loop import keep_best, run, stop_if_diverged
+from fsjax.training.state import init_state, train_chunk
+from fsjax.types import Learner, Metrics, Params, Pool, Sample, TrainState
+
+# Fixed, so that every model of every run answers the same episodes.
+VALIDATION_KEY, TEST_KEY, CALIBRATION_KEY = 101, 202, 303
+CALIBRATION_BATCHES = 16
+EVALUATION_BATCH = 20
+
+
+def train(
+    config: ConfigDict, pools: Mapping[str, Pool], folder: Path, progress: Progress
+) -> tuple[build.Model, Params]:
+    """Trains one model, or goes on from its newest checkpoint.
+
+    Args:
+      config: of this model.
+      pools: split -> rows.
+      folder: where checkpoints and metrics lie.
+      progress: told of every chunk.
+
+    Returns:
+      The model and its best parameters by validation.
+    """
+    model = build.model(config)
+    key_init, key_run = jax.random.split(jax.random.key(config.seed))
+    sample = build.training_tasks(config, pools["train"])
+    example = jax.eval_shape(lambda key: build.first_task(sample(key)), key_init)
+    blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
+    params = jax.jit(model.learner.init)(key_init, blank.support)
+    optimizer = build.optimizer(config)
+    fresh = init_state(key_run, params, optimizer)
+    if config.train.steps == 0:
+        return model, params
+
+    checkpoints = Checkpoints(folder / "checkpoints", results.plain(config))
+    log = _Log(folder / "metrics.jsonl", progress)
+    state = checkpoints.restore(fresh)
+    log.resume(int(state.step))
+    objective = build.objective(model.learner)
+    state = run(
+        state,
+        chunk=lambda state, steps: train_chunk(
+            state, sample=sample, objective=objective, optimizer=optimizer, num_steps=steps
+        ),
+        num_steps=config.train.steps,
+        chunk_steps=config.train.chunk,
+        hooks=[
+            stop_if_diverged,
+            keep_best(_measure(config, model, pools, sample), log.validated),
+            log.write,
+            checkpoints.save,
+        ],
+        patience=config.train.patience or None,
+    )
+    return model, state.best.params
+
+
+def _measure(config: ConfigDict, model: build.Model, pools: Mapping[str, Pool], sample: Sample):
+    """state -> its parameters calibrated on training data, and their validation accuracy."""
+    network = as_network(model.module)
+    settings = build.episode_settings(config)["validation"][0]
+
+    @jax.jit
+    def calibrated(params: Params, sample: Sample) -> Params:
+        keys = jax.random.split(jax.random.key(CALIBRATION_KEY), CALIBRATION_BATCHES)
+        batches = jax.vmap(lambda key: build.first_task(sample(key)).query)(keys)
+        return params | {"network": calibrate(network, params["network"], batches)}
+
+    def measure(state: TrainState) -> tuple[Params, float]:
+        params = calibrated(state.params, sample)
+        learner, rows = prepared(model, params, pools["validation"])
+        figures = evaluate(
+            learner,
+            params,
+            jax.random.key(VALIDATION_KEY),
+            sample=build.episodes(config, rows, **settings),
+            num_episodes=config.validation.episodes,
+            batch=EVALUATION_BATCH,
+            figures=(accuracy,),
+        )
+        return params, float(np.mean(figures["accuracy"]))
+
+    return measure
+
+
+def prepared(model: build.Model, params: Params, rows: Pool) -> tuple[Learner, Pool]:
+    """A learner and rows that give the same figures, every row encoded once where that can be."""
+    if model.fast is None:
+        return model.learner, rows
+    return model.fast, encode_pool(model.module, params["network"], rows)
+
+
+class _Log:
+    """metrics.jsonl, one line a chunk, and the progress shown."""
+
+    def __init__(self, path: Path, progress: Progress):
+        self._path, self._progress = path, progress
+        self._validation = float("nan")
+
+    def resume(self, step: int) -> None:
+        lines = [line for line in results.read_lines(self._path) if line["step"] <= step]
+        results.write_lines(self._path, lines)
+        self._progress.resume(step)
+
+    def validated(self, step: int, figure: float) -> None:
+        self._validation = figure
+
+    def write(self, state: TrainState, metrics: Metrics) -> TrainState:
+        means = {name: float(np.mean(x)) for name, x in metrics.items()}
+        line = {"step": int(state.step)} | means | {"validation": self._validation}
+        results.write_lines(self._path, [*results.read_lines(self._path), line])
+        self._progress.advance(line)
+        return state
+
+
+def test(
+    name: str,
+    config: ConfigDict,
+    model: build.Model,
+    params: Params,
+    rows: Pool,
+    workdir: Path,
+) -> list[dict[str, Any]]:
+    """Evaluates one model in every setting of the config and saves the figures of each episode.
+
+    Args:
+      name: of the model, in the results.
+      config: of the model.
+      model: its parts.
+      params: its parameters.
+      rows: the test classes.
+      workdir: of the run; arrays go to its folder `episodes`.
+
+    Returns:
+      A result for each setting, as lines of results.jsonl.
+    """
+    episode = build.episodes(config, rows, ways=2, shots=1, queries=2)(jax.random.key(0))
+    transductive = is_transductive(model.learner, params, episode)
+    learner, rows = prepared(model, params, rows)
+    lines = []
+    for settings in build.episode_settings(config)["test"]:
+        start = time.perf_counter()
+        figures = evaluate(
+            learner,
+            params,
+            jax.random.key(TEST_KEY),
+            sample=build.episodes(config, rows, **settings),
+            num_episodes=config.test.episodes,
+            batch=EVALUATION_BATCH,
+        )
+        results.save_arrays(workdir / episodes_file(name, settings), figures)
+        mean, half = mean_ci95(figures["accuracy"])
+        lines.append(
+            {
+                "kind": "result",
+                "model": name,
+                "data": config.data.name,
+                "split": "test",
+                "modalities": build.parse_names(config.modalities),
+                **settings,
+                "apart": config.apart,
+                "episodes": config.test.episodes,
+                "accuracy": mean,
+                "ci95": half,
+                "nll": float(np.mean(figures["negative_log_likelihood"])),
+                "ece": expected_calibration_error(figures["reliability"]),
+                "transductive": transductive,
+                "seed": config.seed,
+                "steps": config.train.steps,
+                "key": TEST_KEY,
+                "seconds": time.perf_counter() - start,
+                **results.environment(),
+            }
+        )
+    return lines
+
+
+def episodes_file(name: str, settings: Mapping[str, int]) -> Path:
+    """Where in the work directory the figures of each episode lie."""
+    return Path("episodes") / f"{name}_{settings['ways']}w{settings['shots']}s.npz"
+
+
+def compare(
+    first: str, others: Sequence[str], config: ConfigDict, workdir: Path
+) -> list[dict[str, Any]]:
+    """Paired differences in accuracy of one model to others, on the same episodes."""
+    lines = []
+    for settings in build.episode_settings(config)["test"]:
+        accuracies = {}
+        for name in (first, *others):
+            with np.load(workdir / episodes_file(name, settings)) as figures:
+                accuracies[name] = figures["accuracy"]
+        for other in others:
+            mean, half = paired_difference(accuracies[first], accuracies[other])
+            lines.append(
+                {
+                    "kind": "comparison",
+                    "model": first,
+                    "against": other,
+                    "data": config.data.name,
+                    "split": "test",
+                    **settings,
+                    "difference": mean,
+                    "ci95": half,
+                    "seed": config.seed,
+                }
+            )
+    return lines

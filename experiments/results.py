@@ -1,0 +1,128 @@
+"""What a run leaves: lines of results, arrays of episodes, metrics of training."""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file, one a line; none if there is no such file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines() if line]
+
+
+def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Replaces a file by JSON objects, one a line, all at once."""
+    _replace(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def append_new(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Adds the lines that the file does not hold yet, apart from how long they took."""
+    old = read_lines(path)
+    known = [_identity(line) for line in old]
+    write_lines(path, old + [line for line in lines if _identity(line) not in known])
+
+
+def _identity(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if key not in ("seconds", "date")}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replaces a file by one JSON value, all at once."""
+    _replace(path, json.dumps(content, indent=2) + "\n")
+
+
+def _replace(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(content)
+    os.replace(part, path)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Replaces an npz file by the arrays, all at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name("part-" + path.name)
+    np.savez_compressed(part, **{name: np.asarray(x) for name, x in arrays.items()})
+    os.replace(part, path)
+
+
+def open_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
+    """Makes the work directory, or checks that it is one of the same config.
+
+    Raises:
+      SystemExit: if it cannot be written, or holds a run of another config; says what to do.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        probe = workdir / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SystemExit(
+            f"cannot write the work directory {workdir}: {error.strerror}; "
+            "name another with --workdir"
+        ) from error
+    settings = json.loads(json.dumps(config))
+    path = workdir / "config.json"
+    if path.exists() and (old := json.loads(path.read_text())) != settings:
+        raise SystemExit(
+            f"{workdir} holds a run of another config: {difference(old, settings)}; name another "
+            "with --workdir, or give the config that it was made with"
+        )
+    write_json(path, settings)
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:
+    """The keys of two nested mappings whose values differ, with both values."""
+    parts = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            parts.append(difference(a, b, f"{prefix}{key}."))
+        elif a != b:
+            parts.append(f"{prefix}{key} was {a!r} and is {b!r}")
+    return ", ".join(part for part in parts if part)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, device and commit that a result was made with."""
+    packages = ("fsjax", "jax", "flax", "optax", "numpy")
+    device = jax.devices()[0]
+    return {
+        "versions": {name: _version(name) for name in packages},
+        "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+        "cores": os.cpu_count(),
+        "commit": _commit(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    try:
+        command = ("git", "describe", "--always", "--dirty")
+        here = Path(__file__).parent
+        return subprocess.run(
+            command, cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A config as JSON would read it back: tuples become lists."""
+    return json.loads(json.dumps(config.to_dict()))

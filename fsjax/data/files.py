@@ -1,0 +1,273 @@
+"""Data sets in files: a folder for each class, or one npz."""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import soundfile
+from PIL import Image, ImageOps
+
+from fsjax.data import preprocess
+from fsjax.data.table import Table, rows
+
+_WINDOW, _HOP = 512, 320
+_log_mel = jax.jit(preprocess.log_mel, static_argnames=("sample_rate", "window", "hop"))
+# libsndfile knows more formats, among them MP3, for which it takes many a file of garbage.
+_AUDIO_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")
+# What libsndfile notes of a file that ends early and yet reads, as a shorter one. A stream's
+# header claims 2^31 bytes or more, as the length was not known: that is no fault.
+_CUT_SHORT = re.compile(r"data : \d{1,9} \(should be|Junk after the last|lacks an end-of-stream")
+
+
+class _Sizes(NamedTuple):
+    image: int  # pixels
+    frames: int
+    sample_rate: int  # Hz
+    text: int  # bytes
+
+
+class _Kind(NamedTuple):
+    modality: str
+    read: Callable[[Path, _Sizes], np.ndarray]  # -> [rows in the file, ...]
+
+
+def _image(path: Path, sizes: _Sizes) -> np.ndarray:
+    with Image.open(path) as image:
+        return preprocess.resize_image(ImageOps.exif_transpose(image), sizes.image)[None]
+
+
+def _audio(path: Path, sizes: _Sizes) -> np.ndarray:
+    with soundfile.SoundFile(path) as file:
+        if file.format not in _AUDIO_FORMATS:
+            raise ValueError(f"it holds {file.format}, not one of {', '.join(_AUDIO_FORMATS)}")
+        wave, rate = file.read(dtype="float32", always_2d=True).mean(1), file.samplerate
+        cut_short = _CUT_SHORT.search(file.extra_info)
+    if cut_short or not len(wave):
+        raise ValueError("it ends before its header says" if cut_short else "it is empty")
+    if not np.isfinite(wave).all():
+        raise ValueError("it has NaN or Inf among its samples")
+    if rate != sizes.sample_rate:
+        from scipy.signal import resample_poly  # takes as long to import as jax itself
+
+        common = math.gcd(sizes.sample_rate, rate)
+        wave = resample_poly(wave, sizes.sample_rate // common, rate // common)
+    # Waves of one length, so that one compiled program serves all; frames of padding go again.
+    samples = _WINDOW + _HOP * (sizes.frames - 1)
+    heard = 1 + max(0, len(wave) - _WINDOW) // _HOP
+    wave = np.pad(wave[:samples], (0, max(0, samples - len(wave))))
+    mel = _log_mel(wave, sample_rate=sizes.sample_rate, window=_WINDOW, hop=_HOP)
+    return preprocess.fit_frames(np.asarray(mel)[:heard], sizes.frames)[None]
+
+
+def _text(path: Path, sizes: _Sizes) -> np.ndarray:
+    lines = path.read_text("utf-8-sig").split("\n")
+    texts = [line.strip() for line in lines if line.strip()]
+    if not texts:
+        raise ValueError("it has no line of text")
+    return preprocess.encode_texts(texts, sizes.text)
+
+
+ENDINGS: Mapping[str, _Kind] = {
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"), _Kind("image", _image)),
+    **dict.fromkeys((".wav", ".flac", ".ogg"), _Kind("audio", _audio)),
+    ".txt": _Kind("text", _text),
+}
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _find(folder: Path) -> tuple[list[str], dict[str, dict[str, list[Path]]]]:
+    """The classes of a folder, and its files: modality -> class -> paths."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder: name one that holds class folders")
+    classes = [path for path in _visible(folder) if path.is_dir()]
+    found = defaultdict(lambda: {path.name: [] for path in classes})
+    for path in (path for each in classes for path in _visible(each)):
+        if path.is_dir() or path.suffix.lower() not in ENDINGS:
+            raise ValueError(
+                f"{path} is neither an image, nor audio, nor text: remove it or give it one of "
+                f"the known endings, {' '.join(ENDINGS)}"
+            )
+        found[ENDINGS[path.suffix.lower()].modality][path.parent.name].append(path)
+    if not found:
+        raise ValueError(f"{folder} has no files in class folders: expected {folder}/CLASS/FILE")
+    for modality, of_class in found.items():
+        if lacking := [name for name, paths in of_class.items() if not paths]:
+            raise ValueError(
+                f"{folder}: no {modality} file for class {', '.join(lacking[:5])}, yet others "
+                f"have some; add {modality} to every class, or remove it from all"
+            )
+    return [path.name for path in classes], found
+
+
+def _read(path: Path, sizes: _Sizes) -> np.ndarray:
+    kind = ENDINGS[path.suffix.lower()]
+    try:
+        return kind.read(path, sizes)
+    except Exception as error:  # damaged bytes make decoders raise almost anything
+        raise ValueError(
+            f"{path} cannot be read as {kind.modality} ({error}); replace or remove the file"
+        ) from error
+
+
+def read_folder(
+    path: str | Path,
+    *,
+    image_size: int = 84,
+    frames: int = 96,
+    sample_rate: int = 16000,
+    text_length: int = 64,
+) -> Table:
+    """Reads a data set whose files lie in one folder for each class, `path/CLASS/FILE`.
+
+    Images, audio and text become three sources, paired by class alone; every class needs
+    files for each of them. Hidden files, and files beside the class folders, are not read.
+
+    Args:
+      path: the folder that holds the class folders.
+      image_size: side of the square to which images are fitted, in pixels.
+      frames: to which audio is cut or filled up, each 320 samples after the last.
+      sample_rate: to which audio is resampled, in Hz.
+      text_length: to which each line of a text file is cut or filled up, in bytes.
+
+    Returns:
+      A table of the sources "image" ([N, image_size, image_size, 3] uint8), "audio" ([N,
+      frames, 32] float32 in dB) and "text" ([N, text_length] int32), as far as there are
+      such files; its rows are in the order of the sorted names.
+
+    Raises:
+      FileNotFoundError: if there is no such folder.
+      ValueError: if a file is unreadable or of unknown kind, if a class lacks a source, or if
+        there is nothing to read.
+    """
+    sizes = _Sizes(image_size, frames, sample_rate, text_length)
+    if min(sizes) < 1:
+        raise ValueError(f"sizes must be at least 1, not {sizes}")
+    classes, found = _find(Path(path))
+    sources = {}
+    for modality, of_class in sorted(found.items()):
+        files = [(i, file) for i, name in enumerate(classes) for file in of_class[name]]
+        blocks = [_read(file, sizes) for _, file in files]
+        labels = np.repeat([i for i, _ in files], [len(block) for block in blocks])
+        sources[modality] = rows({modality: np.concatenate(blocks)}, labels)
+    return Table(tuple(classes), sources, {})
+
+
+def _load(path: Path, needed: set[str], optional: str) -> dict[str, np.ndarray]:
+    """The arrays of an npz that are asked for; the others stay packed."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file: name an npz")
+    where, arrays = f"{path}", {}
+    try:
+        with np.lib.npyio.NpzFile(path, allow_pickle=False) as archive:
+            held = archive.files
+            for key in sorted({*needed, optional}.intersection(held)):
+                where = f"{path}, array {key},"
+                arrays[key] = np.asarray(archive[key])
+    except Exception as error:  # damaged bytes make decoders raise almost anything
+        raise ValueError(
+            f"{where} cannot be read ({error}); copy the file again or write it with np.savez, "
+            "from arrays of numbers or str (arrays of objects are pickles, which may run code)"
+        ) from error
+    if missing := sorted(needed - set(held)):
+        raise ValueError(f"{path} has no array {', '.join(missing)}; it has {', '.join(held)}")
+    return arrays
+
+
+def _flat(path: Path, key: str, x: np.ndarray) -> np.ndarray:
+    """A list of integers or strings, which it must be."""
+    if x.ndim != 1 or not len(x) or x.dtype.kind not in "iuSU":
+        raise ValueError(
+            f"{path}: {key} has shape {x.shape} and type {x.dtype}; save a list of integers or str"
+        )
+    return np.char.decode(x, "utf-8", "replace") if x.dtype.kind == "S" else x
+
+
+def _check_length(path: Path, key: str, x: np.ndarray, count: int) -> None:
+    if x.ndim == 0 or len(x) != count:
+        raise ValueError(
+            f"{path}: {key} has shape {x.shape}, yet there are {count} labels; save a row for each"
+        )
+
+
+def _check_numbers(path: Path, key: str, x: np.ndarray) -> None:
+    if x.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{path}: {key} has type {x.dtype}, not numbers; encode it first, str by encode_texts"
+        )
+    bad = ~np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
+    if bad.any():
+        raise ValueError(
+            f"{path}: {key} has NaN or Inf in {bad.sum()} of {len(x)} rows, first in row "
+            f"{bad.argmax()}; remove those rows or fill them in"
+        )
+
+
+def _places(path: Path, key: str, labels: np.ndarray, names: list[str]) -> np.ndarray:
+    """The place of each row's class among the names; integer labels are such places already."""
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{path}: the class name {twice} occurs twice; give each class its own")
+    known = names if labels.dtype.kind == "U" else range(len(names))
+    place = {label: i for i, label in enumerate(known)}
+    found, row, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    for label, first in zip(found.tolist(), row, strict=True):
+        if label not in place:
+            raise ValueError(
+                f"{path}: {key} is {label} in row {first}, which is none of the {len(names)} class "
+                f"names; expected a name, or its place from 0 to {len(names) - 1}"
+            )
+    return np.array([place[label] for label in found.tolist()])[inverse]
+
+
+def read_npz(
+    path: str | Path,
+    *,
+    modalities: Mapping[str, str],
+    labels: str = "cls",
+    group: str | None = None,
+    names: str = "names",
+) -> Table:
+    """Reads a data set whose modalities were recorded together, a row of each for each thing.
+
+    Args:
+      path: an npz as `np.savez` writes it, without pickles.
+      modalities: name of a modality -> key of its array [N, ...], numbers.
+      labels: key of the classes [N]: integers, or str.
+      group: key of the groups [N] such as designers or speakers: integers, or str.
+      names: key of the class names [C], in which integer labels are places. It may be absent:
+        the classes are then the labels that occur, sorted.
+
+    Returns:
+      A table of one source, "rows", with the arrays as they are in the file.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is damaged or holds pickles, if an array is missing, not finite or of
+        another length than the labels, or if a label has no name.
+    """
+    path = Path(path)
+    arrays = _load(path, {labels, *modalities.values(), *([group] if group else [])}, names)
+    label = _flat(path, labels, arrays[labels])
+    for key in modalities.values():
+        _check_length(path, key, arrays[key], len(label))
+        _check_numbers(path, key, arrays[key])
+    if names in arrays:
+        classes = [str(name) for name in _flat(path, names, arrays[names])]
+        place = _places(path, labels, label, classes)
+    else:
+        found, place = np.unique(label, return_inverse=True)
+        classes = [str(name) for name in found]
+    member = None
+    if group:
+        _check_length(path, group, arrays[group], len(label))
+        _, member = np.unique(_flat(path, group, arrays[group]), return_inverse=True)
+    values = {name: arrays[key] for name, key in modalities.items()}
+    return Table(tuple(classes), {"rows": rows(values, place, member)}, {})

@@ -1,0 +1,107 @@
+"""From a table on the host to a pool on the device."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fsjax.data.table import Rows, Table
+from fsjax.types import Inputs, Pool, Source
+
+
+def make_pool(table: Table) -> Pool:
+    """Puts a table on the device, with the rows of each class listed.
+
+    Args:
+      table: rows on the host; every class needs at least one row in every source.
+
+    Returns:
+      The pool. `index[c, p]` names the rows of class c; beyond `count[c]` it repeats the first.
+
+    Raises:
+      ValueError: if a source lacks a class, or a value is NaN or infinite.
+    """
+    check_finite(table)
+    sources = {
+        name: _make_source(name, rows, table.classes) for name, rows in table.sources.items()
+    }
+    side = {name: jnp.asarray(x) for name, x in table.side.items()}
+    ones = {name: jnp.ones(len(table.classes)) for name in side}
+    return Pool(sources, Inputs(side, ones))
+
+
+def _make_source(name: str, rows: Rows, classes: tuple[str, ...]) -> Source:
+    count = np.bincount(rows.labels, minlength=len(classes))
+    if empty := np.flatnonzero(count == 0).tolist():
+        raise ValueError(
+            f"source {name!r} has no row of class {classes[empty[0]]!r}; drop the class or add rows"
+        )
+    by_class = np.argsort(rows.labels, kind="stable")
+    start = np.cumsum(count) - count
+    step = np.arange(count.max())
+    index = by_class[start[:, None] + np.where(step < count[:, None], step, 0)]
+    inputs = Inputs(
+        jax.tree.map(jnp.asarray, dict(rows.values)),
+        {m: jnp.asarray(x, jnp.float32) for m, x in rows.present.items()},
+    )
+    return Source(
+        inputs,
+        jnp.asarray(index, jnp.int32),
+        jnp.asarray(count, jnp.int32),
+        jnp.asarray(rows.group, jnp.int32),
+    )
+
+
+def check_finite(table: Table) -> None:
+    """Raises ValueError, naming modality and row, if an observed value is NaN or infinite."""
+    for source, rows in table.sources.items():
+        for modality, x in rows.values.items():
+            flat = np.asarray(x).reshape(len(x), -1)
+            if not np.issubdtype(flat.dtype, np.floating):
+                continue
+            bad = ~np.isfinite(flat).all(-1) & (rows.present[modality] > 0)
+            if bad.any():
+                row = int(np.argmax(bad))
+                raise ValueError(
+                    f"{bad.sum()} rows of modality {modality!r} (source {source!r}) hold NaN or "
+                    f"infinite values, the first is row {row} (class "
+                    f"{table.classes[rows.labels[row]]!r}); mend them or mark them as missing"
+                )
+
+
+def check_episodes(table: Table, *, ways: int, shots: int, queries: int, apart: bool) -> None:
+    """Checks that every class of a table can be split into shots and queries.
+
+    Args:
+      table: the rows of one split.
+      ways: classes of an episode.
+      shots: support rows of a class, the most of them if they vary.
+      queries: query rows of a class.
+      apart: whether support and query must come from different groups.
+
+    Raises:
+      ValueError: if there are fewer classes than ways, or a class cannot be split; says which.
+    """
+    if len(table.classes) < ways:
+        raise ValueError(f"{ways} ways asked of a split with {len(table.classes)} classes")
+    for name, rows in table.sources.items():
+        for label, title in enumerate(table.classes):
+            groups = rows.group[rows.labels == label]
+            if len(groups) < shots + queries:
+                raise ValueError(
+                    f"class {title!r} has {len(groups)} rows in source {name!r}, too few for "
+                    f"{shots} shots and {queries} queries; ask for fewer or drop the class"
+                )
+            if apart and not _can_separate(groups, shots, queries):
+                raise ValueError(
+                    f"class {title!r} cannot be split into {shots} shots and {queries} queries "
+                    f"from different groups in source {name!r}: its groups have "
+                    f"{np.unique(groups, return_counts=True)[1].tolist()} rows; ask for fewer, "
+                    "drop the class or allow shared groups"
+                )
+
+
+def _can_separate(groups: np.ndarray, shots: int, queries: int) -> bool:
+    sums = {0}
+    for size in np.unique(groups, return_counts=True)[1].tolist():
+        sums |= {reached + size for reached in sums}
+    return any(shots <= reached <= len(groups) - queries for reached in sums)

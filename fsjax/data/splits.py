@@ -1,0 +1,58 @@
+"""Class-disjoint meta-train, meta-validation and meta-test splits."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from itertools import combinations, pairwise
+
+import numpy as np
+
+Splits = Mapping[str, tuple[str, ...]]  # split -> class names
+
+FRACTIONS = {"train": 0.64, "validation": 0.16, "test": 0.2}
+
+
+def _position(name: str) -> float:
+    digest = hashlib.sha256(name.encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def split_by_digest(
+    classes: Sequence[str], fractions: Mapping[str, float] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Splits classes by a digest of their names, so that a class never changes its split.
+
+    Args:
+      classes: names of the classes, all different.
+      fractions: split -> share of the classes; 64% train, 16% validation, 20% test if absent.
+
+    Returns:
+      split -> names of its classes, in the order given.
+
+    Raises:
+      ValueError: if the shares do not add up to one, or a class stands twice.
+    """
+    fractions = fractions or FRACTIONS
+    if not np.isclose(sum(fractions.values()), 1.0):
+        raise ValueError(f"the shares of a split must add up to 1, got {dict(fractions)}")
+    edges = np.cumsum([0.0, *fractions.values()])
+    edges[-1] = np.inf
+    splits = {
+        split: tuple(name for name in classes if low <= _position(name) < high)
+        for split, (low, high) in zip(fractions, pairwise(edges), strict=True)
+    }
+    check_splits(splits)
+    return splits
+
+
+def check_splits(splits: Splits) -> None:
+    """Raises ValueError, naming a class, if it stands in two splits or twice in one."""
+    for split, names in splits.items():
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"class {twice!r} stands twice in split {split!r}")
+    for (one, a), (other, b) in combinations(splits.items(), 2):
+        if shared := sorted(set(a) & set(b)):
+            raise ValueError(
+                f"splits {one!r} and {other!r} share {len(shared)} classes, {shared[0]!r} among "
+                "them; each class may stand in one split only"
+            )

@@ -1,0 +1,67 @@
+"""Encoders of images."""
+
+import flax.linen as nn
+from flax.linen import leaky_relu
+
+from fsjax.encoders.convolution import max_pool2x2
+from fsjax.encoders.layers import (
+    Conv3x3,
+    ConvBlock,
+    Norm,
+    ToTokens,
+    as_float,
+    flat_token,
+    spatial_tokens,
+)
+from fsjax.encoders.norms import CalibratedNorm
+from fsjax.types import Array, Tokens
+
+
+class Conv4(nn.Module):
+    """Four convolution blocks (Vinyals et al. 2016, https://arxiv.org/abs/1606.04080).
+
+    The last maps are one token, as in the papers, or with `spatial_tokens` one for each place.
+    """
+
+    features: int = 64
+    norm: Norm = CalibratedNorm
+    tokens: ToTokens = flat_token
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
+        """x [B, H, W, C] uint8 or float, weight [B] -> tokens [B, 1, H/16 * W/16 * features]."""
+        x = as_float(x)
+        for _ in range(4):
+            x = ConvBlock(self.features, self.norm)(x, weight, train=train)
+        return self.tokens(x)
+
+
+class _ResidualBlock(nn.Module):
+    features: int
+    norm: Norm
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array, *, train: bool) -> Array:
+        shortcut = self.norm()(nn.Dense(self.features, use_bias=False)(x), weight, train=train)
+        for last in (False, False, True):
+            x = self.norm()(Conv3x3(self.features)(x), weight, train=train)
+            x = leaky_relu(x + shortcut if last else x, 0.1)
+        return max_pool2x2(x)
+
+
+class ResNet12(nn.Module):
+    """Residual network of twelve convolutions (Oreshkin et al. 2018, arxiv.org/abs/1805.10123).
+
+    Widths as in Lee et al. 2019 (https://arxiv.org/abs/1904.03758), without DropBlock.
+    """
+
+    features: tuple[int, ...] = (64, 160, 320, 640)
+    norm: Norm = CalibratedNorm
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
+        """x [B, H, W, C] uint8 or float, weight [B] -> tokens [B, H/16 * W/16, features[-1]]."""
+        x = as_float(x)
+        for features in self.features:
+            x = _ResidualBlock(features, self.norm)(x, weight, train=train)
+        return spatial_tokens(x)

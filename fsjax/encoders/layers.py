@@ -1,0 +1,59 @@
+"""What several encoders share."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from fsjax.encoders.convolution import conv3x3, max_pool2x2
+from fsjax.encoders.norms import CalibratedNorm
+from fsjax.types import Array, Tokens
+
+Norm = Callable[[], nn.Module]
+ToTokens = Callable[[Array], Tokens]  # of feature maps [B, H, W, D]
+
+
+def as_float(x: Array) -> Array:
+    """Floating values as they are, uint8 scaled to [-1, 1]."""
+    return x / 127.5 - 1.0 if x.dtype == jnp.uint8 else x
+
+
+def spatial_tokens(x: Array) -> Tokens:
+    """Feature maps [B, H, W, D] as tokens [B, H * W, D], none of them padding."""
+    tokens = x.reshape(len(x), -1, x.shape[-1])
+    return Tokens(tokens, jnp.ones(tokens.shape[:2]))
+
+
+def one_token(x: Array) -> Tokens:
+    """Features [B, D] as one token a row."""
+    return Tokens(x[:, None], jnp.ones((len(x), 1)))
+
+
+def flat_token(x: Array) -> Tokens:
+    """Feature maps [B, H, W, D] as one token [B, 1, H * W * D], each place apart."""
+    return one_token(x.reshape(len(x), -1))
+
+
+class Conv3x3(nn.Module):
+    """A 3x3 convolution, stride 1, zero padding, closed under differentiation, vmap and scan."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [B, H, W, C] -> [B, H, W, features]."""
+        shape = (3, 3, x.shape[-1], self.features)
+        return conv3x3(x, self.param("kernel", nn.initializers.he_normal(), shape))
+
+
+class ConvBlock(nn.Module):
+    """Convolution, normalisation, ReLU, 2x2 max pooling."""
+
+    features: int
+    norm: Norm = CalibratedNorm
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array, *, train: bool) -> Array:
+        """x [B, H, W, C], weight [B] -> [B, H // 2, W // 2, features]."""
+        x = Conv3x3(self.features)(x)
+        return max_pool2x2(nn.relu(self.norm()(x, weight, train=train)))

@@ -1,0 +1,173 @@
+"""Encoders times fusion: a network over rows of several modalities."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.core import FrozenDict
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from fsjax.encoders.tabular import Encoded
+from fsjax.types import Array, Inputs, Key, Network, Params, Pool, Stats, Tokens
+
+
+class Multimodal(nn.Module):
+    """One encoder for each modality, and a fusion of their tokens.
+
+    The fusion is any Flax module called with tokens {modality: Tokens} and present
+    {modality: [B]}; it gives features [B, D].
+    """
+
+    encoders: Mapping[str, nn.Module]
+    fusion: nn.Module
+
+    def __call__(self, inputs: Inputs, weight: Array, *, train: bool = False) -> Array:
+        """inputs [B, ...], weight [B] -> features [B, D]."""
+        tokens = self.encode(inputs, weight, train=train)
+        return self.fusion(tokens, {name: inputs.present[name] for name in tokens})
+
+    def encode(self, inputs: Inputs, weight: Array, *, train: bool = False) -> dict[str, Tokens]:
+        """inputs [B, ...], weight [B] -> tokens of each modality; those absent are all padding."""
+        if missing := sorted(set(self.encoders) - set(inputs.values)):
+            raise ValueError(
+                f"the network has an encoder for {', '.join(missing)}, which the inputs lack; "
+                f"they have {', '.join(sorted(inputs.values))}"
+            )
+        return {
+            name: self._encode(name, inputs.values[name], inputs.present[name], weight, train)
+            for name in self.encoders
+        }
+
+    def _encode(self, name: str, x, present: Array, weight: Array, train: bool) -> Tokens:
+        # Even a NaN in an absent row must not reach the encoder: 0 * NaN is NaN.
+        x = jax.tree.map(lambda leaf: _where_rows(present, leaf), x)
+        tokens = self.encoders[name](x, weight * present, train=train)
+        return tokens._replace(mask=tokens.mask * present[:, None])
+
+
+def _where_rows(present: Array, x: Array) -> Array:
+    rows = present.reshape(-1, *(1,) * (x.ndim - 1)) > 0
+    return jnp.where(rows, x, jnp.zeros_like(x))
+
+
+def as_network(module: nn.Module) -> Network:
+    """A Flax module called with (inputs, weight, train) as a pair of pure functions.
+
+    Args:
+      module: its variables are "params" alone; statistics pass through the collection "stats".
+
+    Returns:
+      The network; statistics that are given are used in place of the batch's.
+    """
+
+    def init(key: Key, inputs: Inputs) -> Params:
+        weight = jnp.ones(_rows(inputs))
+        return module.init(key, inputs, weight).get("params", {})
+
+    def apply(
+        params: Params,
+        inputs: Inputs,
+        *,
+        weight: Array | None = None,
+        stats: Stats = None,
+        key: Key | None = None,
+        train: bool = False,
+    ) -> tuple[Array, Stats]:
+        weight = jnp.ones(_rows(inputs)) if weight is None else weight
+        variables = {"params": params} | ({"stats": stats} if stats else {})
+        rngs = None if key is None else {"dropout": key}
+        features, out = module.apply(
+            variables, inputs, weight, train=train, rngs=rngs, mutable=["stats"]
+        )
+        return features, out.get("stats", {})
+
+    return Network(init, apply)
+
+
+def _rows(inputs: Inputs) -> int:
+    return len(next(iter(inputs.present.values())))
+
+
+def multimodal(encoders: Mapping[str, nn.Module], fusion: nn.Module) -> Network:
+    """The network of encoders and a fusion.
+
+    Args:
+      encoders: modality -> encoder; modalities of the inputs that have none are ignored.
+      fusion: tokens and presence -> features [B, D].
+
+    Returns:
+      The network; its parameters are {"encoders_MODALITY": ..., "fusion": ...}.
+    """
+    return as_network(Multimodal(encoders, fusion))
+
+
+def encoded(module: Multimodal) -> Multimodal:
+    """The same network over tokens that `encode_pool` has made, with the same parameters."""
+    return Multimodal({name: Encoded() for name in module.encoders}, module.fusion)
+
+
+def encode_pool(module: Multimodal, params: Params, pool: Pool, *, batch: int = 256) -> Pool:
+    """Runs the encoders once over all rows of a pool.
+
+    Valid for encoders whose output for a row does not depend on other rows: those with
+    `CalibratedNorm`, `GroupNorm` or no norm, not `EpisodeNorm` or `SupportNorm`.
+
+    Args:
+      module: the network.
+      params: its parameters.
+      pool: the rows of one split.
+      batch: rows encoded at once, to bound the memory.
+
+    Returns:
+      The pool with Tokens for values, for the network `encoded(module)`.
+    """
+
+    def encode_source(source):
+        inputs = Inputs(
+            *({m: x for m, x in part.items() if m in module.encoders} for part in source.inputs)
+        )
+        if not inputs.values:
+            return source._replace(inputs=inputs)
+        # A frozen dictionary has a hash, which a static argument needs.
+        part = Multimodal(FrozenDict({m: module.encoders[m] for m in inputs.values}), module.fusion)
+        return source._replace(inputs=_encode_rows(part, params, inputs, batch))
+
+    return pool._replace(sources={name: encode_source(s) for name, s in pool.sources.items()})
+
+
+@partial(jax.jit, static_argnames=("module", "batch"))
+def _encode_rows(module: Multimodal, params: Params, inputs: Inputs, batch: int) -> Inputs:
+    rows = _rows(inputs)
+    blocks = -(-rows // batch)
+    # Clipped so that the last block repeats the last row: one shape, compiled once.
+    index = jnp.minimum(jnp.arange(blocks * batch), rows - 1).reshape(blocks, batch)
+
+    def encode(block: Array) -> dict[str, Tokens]:
+        some = jax.tree.map(lambda x: x[block], inputs)
+        return module.apply({"params": params}, some, jnp.ones(batch), method="encode")
+
+    tokens = jax.lax.map(encode, index)
+    whole = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:rows], tokens)
+    return Inputs(whole, inputs.present)
+
+
+def calibrate(network: Network, params: Params, batches: Inputs) -> Params:
+    """Writes the statistics of training data into the parameters of every `CalibratedNorm`.
+
+    Args:
+      network: the network; a layer's statistics are those of a training pass.
+      params: its parameters.
+      batches: [T, B, ...] rows of the training classes.
+
+    Returns:
+      The parameters, with the mean and variance over all batches in the places of the norms'.
+    """
+    moments = jax.lax.map(lambda inputs: network.apply(params, inputs, train=True)[1], batches)
+    flat = flatten_dict(moments)
+    means = {path: x.mean(0) for path, x in flat.items() if path[-1] == "mean"}
+    # The variance over all batches: mean of the variances plus variance of the means.
+    spread = {(*path[:-1], "var"): flat[path].var(0) for path in means}
+    variances = {path: flat[path].mean(0) + x for path, x in spread.items()}
+    return unflatten_dict(flatten_dict(params, keep_empty_nodes=True) | means | variances)

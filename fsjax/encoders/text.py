@@ -1,0 +1,73 @@
+"""Encoders of text, given as bytes plus one, zero for padding."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from fsjax.encoders.layers import one_token
+from fsjax.types import Array, Tokens
+
+
+class _TransformerBlock(nn.Module):
+    heads: int
+
+    @nn.compact
+    def __call__(self, x: Array, mask: Array) -> Array:
+        y = nn.LayerNorm()(x)
+        # A row of padding attends to all its padding: uniform weights, not 0 / 0.
+        attended = nn.MultiHeadAttention(self.heads)(y, mask=mask[:, None, None, :] > 0)
+        x = x + attended
+        y = nn.Dense(2 * x.shape[-1])(nn.LayerNorm()(x))
+        return x + nn.Dense(x.shape[-1])(nn.gelu(y))
+
+
+class ByteTransformer(nn.Module):
+    """A small pre-norm transformer over bytes (Vaswani et al. 2017, arxiv.org/abs/1706.03762)."""
+
+    features: int = 64
+    layers: int = 2
+    heads: int = 4
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
+        """x [B, L] int32 -> tokens [B, L, features], padding masked."""
+        mask = (x > 0).astype(jnp.float32)
+        embedded = nn.Embed(257, self.features)(x)
+        position = self.param("position", nn.initializers.normal(0.02), (x.shape[1], self.features))
+        y = embedded + position
+        for _ in range(self.layers):
+            y = _TransformerBlock(self.heads)(y, mask)
+        return Tokens(nn.LayerNorm()(y), mask)
+
+
+class CharNgrams(nn.Module):
+    """A bag of hashed character n-grams (Bojanowski et al. 2017, arxiv.org/abs/1607.04606)."""
+
+    features: int = 64
+    orders: tuple[int, ...] = (1, 2, 3, 4)
+    buckets: int = 8192
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
+        """x [B, L] int32 -> tokens [B, 1, len(orders) * features], zeros for an order that a
+        text is too short for.
+        """
+        table = self.param(
+            "embedding",
+            nn.initializers.normal(0.1),
+            (len(self.orders), self.buckets, self.features),
+        )
+        bags = [self._bag(x, order, rows) for order, rows in zip(self.orders, table, strict=True)]
+        return one_token(jnp.concatenate(bags, axis=-1))
+
+    def _bag(self, x: Array, order: int, table: Array) -> Array:
+        last = x.shape[1] - order + 1
+        if last < 1:
+            raise ValueError(f"texts of {x.shape[1]} bytes hold no {order}-gram")
+        grams = jnp.stack([x[:, i : i + last] for i in range(order)], axis=-1).astype(jnp.uint32)
+        # Multiplicative hashing modulo 2^32: the high bits of the product are the mixed ones.
+        hashed = jnp.zeros(grams.shape[:2], jnp.uint32)
+        for i in range(order):
+            hashed = (hashed + grams[..., i] + 1) * jnp.uint32(2654435761)
+        found = (grams > 0).all(-1)
+        vectors = table[(hashed >> 7) % self.buckets] * found[..., None]
+        return vectors.sum(1) / jnp.sqrt(jnp.maximum(found.sum(1, keepdims=True), 1))

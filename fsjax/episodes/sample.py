@@ -1,0 +1,188 @@
+"""The dealer: episodes drawn on the device, each from one key."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fsjax.types import Array, Episode, Inputs, Key, Pool, Source, Support
+
+Draw = Callable[..., tuple[Array, Array]]  # (u [3, P], valid [P], group [P], shots, queries)
+
+
+def draw_rows(
+    u: Array, valid: Array, group: Array, shots: int, queries: int
+) -> tuple[Array, Array]:
+    """Draws the rows of one class without replacement, whatever their groups.
+
+    Args:
+      u: [3, P] independent uniform numbers in [0, 1), all the randomness there is.
+      valid: [P] bool, the rows that exist.
+      group: [P] int32, ignored.
+      shots: K, support rows.
+      queries: query rows.
+
+    Returns:
+      Positions of the support rows [K] and of the query rows [queries].
+    """
+    del group
+    drawn = _draw(u[0], valid, shots + queries)
+    return drawn[:shots], drawn[shots:]
+
+
+def draw_apart(
+    u: Array, valid: Array, group: Array, shots: int, queries: int
+) -> tuple[Array, Array]:
+    """Draws the rows of one class so that support and query share no group.
+
+    The groups that serve the support are drawn uniformly among all subsets that leave enough
+    rows on both sides; then rows are drawn uniformly on each side.
+
+    Args and Returns as in `draw_rows`.
+    """
+    same = (group[:, None] == group) & valid[:, None] & valid
+    leader = jnp.argmax(same, axis=1)
+    size = jnp.where(valid & (leader == jnp.arange(len(valid))), same.sum(1), 0)
+    serves = _draw_subset(u[2], size, shots, valid.sum() - queries)[leader]
+    return _draw(u[0], valid & serves, shots), _draw(u[1], valid & ~serves, queries)
+
+
+def _draw(u: Array, chosen: Array, count: int) -> Array:
+    # top_k and not a sort: XLA compiles it several times faster.
+    return jax.lax.top_k(jnp.where(chosen, u, -1.0), count)[1]
+
+
+def _draw_subset(u: Array, size: Array, low: int, high: Array) -> Array:
+    """A subset of items, uniform among those whose sizes add up to low..high; empty items are out.
+
+    With n_i(s) the number of ways in which items i, i+1 ... bring a sum s into low..high,
+    n_i(s) = n_{i+1}(s) + n_{i+1}(s + size_i), and item i joins with probability
+    n_{i+1}(s + size_i) / n_i(s). Logarithms keep many items from overflowing.
+    """
+    sums = jnp.arange(len(size) + 1)
+    allowed = (sums >= low) & (sums <= high)
+
+    def joined(ways, s, item):
+        return jnp.where((item > 0) & (s + item < len(sums)), ways[s + item], -jnp.inf)
+
+    def count(ways, item):
+        return jnp.logaddexp(ways, joined(ways, sums, item)), ways
+
+    _, later = jax.lax.scan(count, jnp.where(allowed, 0.0, -jnp.inf), size, reverse=True)
+
+    def choose(s, step):
+        item, ways, u = step
+        joins = jnp.log(u) - jnp.log1p(-u) < joined(ways, s, item) - ways[s]
+        return s + jnp.where(joins, item, 0), joins
+
+    return jax.lax.scan(choose, 0, (size, later, u))[1]
+
+
+def sample_episode(
+    key: Key,
+    pool: Pool,
+    *,
+    ways: int,
+    shots: int | tuple[int, int],
+    queries: int,
+    draw: Draw = draw_rows,
+) -> Episode:
+    """Draws one episode: classes, then the rows of each class from every source.
+
+    No class and, within a class, no row repeats; sources are drawn independently of each other.
+
+    Args:
+      key: a random key; the episode is a function of it.
+      pool: the rows of one split.
+      ways: W, classes of the episode.
+      shots: K, support rows of a class, or (low, high): a number drawn per class, the rows
+        padded to high.
+      queries: query rows of a class.
+      draw: how the rows of a class are drawn: `draw_rows`, or `draw_apart`, which keeps the
+        groups of support and query apart.
+
+    Returns:
+      The episode: S = W * high support rows and Q = W * queries query rows, class by class.
+    """
+    key_classes, key_rows, key_shots = jax.random.split(key, 3)
+    num_classes = next(iter(pool.sources.values())).count.shape[0]
+    classes = jax.lax.top_k(jax.random.uniform(key_classes, (num_classes,)), ways)[1]
+    low, high = (shots, shots) if isinstance(shots, int) else shots
+
+    # One call for all sources: each call of the generator adds seconds of compilation.
+    most = [source.index.shape[1] for source in pool.sources.values()]
+    u = jax.random.uniform(key_rows, (ways, 3, sum(most)))
+    parts = jnp.split(u, np.cumsum(most)[:-1], axis=-1)
+    drawn = [
+        _draw_source(part, source, classes, high, queries, draw)
+        for part, source in zip(parts, pool.sources.values(), strict=True)
+    ]
+    support, query = (_merge([part[side] for part in drawn]) for side in (0, 1))
+    given = jax.random.randint(key_shots, (ways, 1), low, high + 1) > jnp.arange(high)
+    eye = jnp.eye(ways)
+    side = jax.tree.map(lambda x: x[classes], pool.side)
+    return Episode(
+        Support(support, jnp.repeat(eye, high, 0) * given.reshape(-1, 1), side),
+        query,
+        jnp.repeat(eye, queries, 0),
+    )
+
+
+def sample_tasks(key: Key, pool: Pool, *, tasks: int, **settings: Any) -> Episode:
+    """Draws a batch of episodes with a leading axis [T]; settings as in `sample_episode`."""
+    keys = jax.random.split(key, tasks)
+    return jax.vmap(lambda k: sample_episode(k, pool, **settings))(keys)
+
+
+def bind_pool(
+    sample: Callable[..., Episode], pool: Pool, **settings: Any
+) -> Callable[[Key], Episode]:
+    """A sampler as a function of the key alone, and a pytree whose leaves are the pool's arrays.
+
+    As a pytree it can be an argument of a jitted function, so that the pool's arrays do not
+    become constants of the compiled program.
+
+    Args:
+      sample: `sample_episode` or `sample_tasks`.
+      pool: the rows to draw from.
+      **settings: of the sampler; hashable.
+
+    Returns:
+      key -> episode.
+    """
+    return jax.tree_util.Partial(_Settled(sample, tuple(sorted(settings.items()))), pool)
+
+
+class _Settled(NamedTuple):
+    """A sampler with its settings; equal ones compile once, unlike functools.partial's."""
+
+    sample: Callable[..., Episode]
+    settings: tuple[tuple[str, Any], ...]
+
+    def __call__(self, pool: Pool, key: Key) -> Episode:
+        return self.sample(key, pool, **dict(self.settings))
+
+
+def _draw_source(
+    u: Array, source: Source, classes: Array, shots: int, queries: int, draw: Draw
+) -> tuple[Inputs, Inputs]:
+    index, count = source.index[classes], source.count[classes]
+    valid = jnp.arange(index.shape[1]) < count[:, None]
+    positions = jax.vmap(lambda u, v, g: draw(u, v, g, shots, queries))(
+        u, valid, source.group[index]
+    )
+
+    def gather(position):
+        chosen = jnp.take_along_axis(index, position, axis=1).reshape(-1)
+        return jax.tree.map(lambda x: x[chosen], source.inputs)
+
+    return gather(positions[0]), gather(positions[1])
+
+
+def _merge(parts: list[Inputs]) -> Inputs:
+    def union(maps: list[Mapping]) -> dict:
+        return {name: x for part in maps for name, x in part.items()}
+
+    return Inputs(union([p.values for p in parts]), union([p.present for p in parts]))

@@ -1,0 +1,77 @@
+"""Evaluation over many episodes, each drawn from its own key."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from fsjax.evaluation.figures import accuracy, negative_log_likelihood, reliability
+from fsjax.types import Array, Episode, Key, Learner, Params, Sample
+
+Figure = Callable[[Array, Array], Array]  # logits [Q, W], targets [Q, W] -> any shape
+
+FIGURES = (accuracy, negative_log_likelihood, reliability)
+
+
+def episode_logits(learner: Learner, params: Params, episode: Episode) -> Array:
+    """Adapts to the support set of an episode and predicts its queries: -> logits [Q, W]."""
+    task = learner.adapt(params, episode.support)
+    return learner.predict(params, task, episode.query)
+
+
+@partial(jax.jit, static_argnames=("learner", "num_episodes", "batch", "figures"))
+def evaluate(
+    learner: Learner,
+    params: Params,
+    key: Key,
+    *,
+    sample: Sample,
+    num_episodes: int,
+    batch: int = 16,
+    figures: tuple[Figure, ...] = FIGURES,
+) -> dict[str, Array]:
+    """Figures of a learner over episodes; episode i is drawn from fold_in(key, i).
+
+    The same key, sampler and number give every learner the same episodes.
+
+    Args:
+      learner: the few-shot method.
+      params: its parameters.
+      key: of the episodes.
+      sample: key -> one Episode, without a task axis.
+      num_episodes: E.
+      batch: episodes computed at once; it does not change which are drawn.
+      figures: functions of logits and targets.
+
+    Returns:
+      {name of the function: [E, ...]}.
+    """
+
+    def one(i: Array) -> dict[str, Array]:
+        episode = sample(jax.random.fold_in(key, i))
+        logits = episode_logits(learner, params, episode)
+        return {f.__name__: f(logits, episode.targets) for f in figures}
+
+    return jax.lax.map(one, jnp.arange(num_episodes), batch_size=min(batch, num_episodes))
+
+
+def is_transductive(learner: Learner, params: Params, episode: Episode) -> bool:
+    """Whether the prediction for a query depends on the other queries, by trying it.
+
+    Args:
+      learner: the few-shot method.
+      params: its parameters.
+      episode: one with two queries or more.
+
+    Returns:
+      True if replacing the second half of the queries changes a logit of the first half.
+    """
+    half = episode.targets.shape[0] // 2
+    if half == 0:
+        raise ValueError("an episode of one query cannot tell whether queries share information")
+    task = learner.adapt(params, episode.support)
+    replaced = jax.tree.map(lambda x: x.at[half:].set(x[:1]), episode.query)
+    logits, others = (learner.predict(params, task, q)[:half] for q in (episode.query, replaced))
+    scale = 1e-4 * (1.0 + jnp.abs(logits).max())
+    return bool((jnp.abs(logits - others) > scale).any())

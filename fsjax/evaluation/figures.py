@@ -1,0 +1,69 @@
+"""Figures of one episode: logits [Q, W] and targets [Q, W] to a number or an array.
+
+Rows whose target is all zero are ignored.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from fsjax.types import Array
+
+
+def accuracy(logits: Array, targets: Array) -> Array:
+    """Share of the queries whose largest logit is that of the target: -> [] in 0..1."""
+    return _mean(_correct(logits, targets), targets)
+
+
+def negative_log_likelihood(logits: Array, targets: Array) -> Array:
+    """Mean negative log-likelihood of the targets: -> [] in nats."""
+    return _mean(optax.softmax_cross_entropy(logits, targets), targets)
+
+
+def reliability(logits: Array, targets: Array, bins: int = 15) -> Array:
+    """Queries by confidence, for `expected_calibration_error`.
+
+    Args:
+      logits: [Q, W].
+      targets: [Q, W].
+      bins: equal bins of the largest probability, 0 to 1.
+
+    Returns:
+      [3, bins]: how many queries, the sum of their confidences, how many of them are right.
+    """
+    confidence = jax.nn.softmax(logits).max(-1)
+    place = jnp.clip((confidence * bins).astype(jnp.int32), 0, bins - 1)
+    rows = jnp.stack([jnp.ones_like(confidence), confidence, _correct(logits, targets)])
+    return (rows * _given(targets)) @ jax.nn.one_hot(place, bins)
+
+
+def confusion(logits: Array, targets: Array) -> Array:
+    """Counts [W, W] of queries by target (row) and prediction (column)."""
+    return targets.T @ jax.nn.one_hot(logits.argmax(-1), logits.shape[-1])
+
+
+def expected_calibration_error(reliabilities: np.ndarray) -> float:
+    """Expected calibration error (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
+
+    Args:
+      reliabilities: [E, 3, bins] of `reliability`.
+
+    Returns:
+      The mean distance of confidence from accuracy, bins weighted by their queries, in 0..1.
+    """
+    count, confidence, right = np.asarray(reliabilities, np.float64).sum(0)
+    return float(np.abs(confidence - right).sum() / max(count.sum(), 1))
+
+
+def _given(targets: Array) -> Array:
+    return (targets.sum(-1) > 0).astype(jnp.float32)
+
+
+def _correct(logits: Array, targets: Array) -> Array:
+    return (logits.argmax(-1) == targets.argmax(-1)).astype(jnp.float32)
+
+
+def _mean(per_row: Array, targets: Array) -> Array:
+    given = _given(targets)
+    return jnp.where(given > 0, per_row, 0.0).sum() / jnp.maximum(given.sum(), 1)

@@ -1,0 +1,50 @@
+"""Means over episodes with their 95% intervals."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+Z95 = 1.959964  # 97.5% point of the normal distribution
+
+
+class Interval(NamedTuple):
+    """A mean, and half the width of its 95% interval."""
+
+    mean: float
+    half_width: float
+
+
+def mean_ci95(x: np.ndarray) -> Interval:
+    """The mean over episodes and its 95% interval by the normal approximation.
+
+    Args:
+      x: [E] one figure for each episode.
+
+    Returns:
+      The mean and 1.96 standard errors.
+
+    Raises:
+      ValueError: if there are fewer than two episodes.
+    """
+    x = np.asarray(x, np.float64)
+    if x.ndim != 1 or len(x) < 2:
+        raise ValueError(f"an interval needs the figures of two episodes or more, got {x.shape}")
+    return Interval(float(x.mean()), float(Z95 * x.std(ddof=1) / np.sqrt(len(x))))
+
+
+def paired_difference(a: np.ndarray, b: np.ndarray) -> Interval:
+    """The mean difference a - b of two methods on the same episodes, with its 95% interval.
+
+    Args:
+      a: [E] figures of one method.
+      b: [E] figures of the other, on the same episodes.
+
+    Returns:
+      The interval; the methods differ at the 5% level if it does not hold zero.
+
+    Raises:
+      ValueError: if the episodes are not the same number.
+    """
+    if np.shape(a) != np.shape(b):
+        raise ValueError(f"paired figures need the same episodes, got {np.shape(a)} {np.shape(b)}")
+    return mean_ci95(np.asarray(a, np.float64) - np.asarray(b, np.float64))

@@ -1,0 +1,24 @@
+"""Fusion of modalities that were pooled each by itself."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from fsjax.types import Array, Tokens
+
+
+def mean_pool(tokens: Tokens) -> Array:
+    """Mean of the tokens that are not padding, zero if all are: [B, L, D] -> [B, D]."""
+    total = (tokens.values * tokens.mask[..., None]).sum(1)
+    return total / jnp.maximum(tokens.mask.sum(1, keepdims=True), 1.0)
+
+
+class Concat(nn.Module):
+    """Concatenation of each modality's mean token, zeros where it is absent."""
+
+    @nn.compact
+    def __call__(self, tokens: Mapping[str, Tokens], present: Mapping[str, Array]) -> Array:
+        """tokens {m: [B, L, D_m]}, present {m: [B]} -> [B, sum of D_m], by name of modality."""
+        pooled = [mean_pool(tokens[m]) * present[m][:, None] for m in sorted(tokens)]
+        return jnp.concatenate(pooled, axis=-1)

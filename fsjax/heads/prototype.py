@@ -1,0 +1,50 @@
+"""Prototypical networks."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from fsjax.heads.distances import squared_euclidean
+from fsjax.types import Array, Head
+
+Distance = Callable[[Array, Array], Array]
+
+
+def class_means(z: Array, y: Array) -> Array:
+    """Prototypes, the weighted mean of each class: z [S, D], y [S, W] -> [W, D].
+
+    A class without rows has the prototype zero.
+    """
+    total = y.sum(0)[:, None]
+    return y.T @ z / jnp.where(total > 0, total, 1.0)
+
+
+def prototype(*, distance: Distance = squared_euclidean, temperature: float = 0.1) -> Head:
+    """Classifies by the nearest class mean (Snell et al. 2017, https://arxiv.org/abs/1703.05175).
+
+    Args:
+      distance: (z [Q, D], prototypes [W, D]) -> [Q, W], as in `fsjax.heads.distances`.
+      temperature: initial value of the learned scale that divides the distances, in units of
+        the mean distance between the rows that `init` sees: with it, training starts alike
+        whatever the encoder's scale and D are.
+
+    Returns:
+      The head; logits are -distance / temperature, and the task is the prototypes [W, D].
+
+    Raises:
+      ValueError: if the temperature is not positive.
+    """
+    if temperature <= 0:
+        raise ValueError(f"the temperature must be positive, got {temperature}")
+
+    def init(key, z, y):
+        typical = distance(z, z).sum() / max(len(z) * (len(z) - 1), 1)
+        return {"log_temperature": jnp.log(temperature * jnp.where(typical > 0, typical, 1.0))}
+
+    def fit(params, z, y):
+        return class_means(z, y)
+
+    def score(params, prototypes, z):
+        return -distance(z, prototypes) * jnp.exp(-params["log_temperature"])
+
+    return Head(init, fit, score)

@@ -1,0 +1,51 @@
+"""Episodic training: adapt to the support set, learn from the loss on the queries."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+
+from fsjax.objectives.losses import cross_entropy
+from fsjax.types import Array, Episode, Key, Learner, Metrics, Objective, Params, Step
+
+Loss = Callable[[Array, Array], Array]  # logits [Q, W], targets [Q, W] -> []
+
+
+def query_loss(
+    learner: Learner, loss: Loss = cross_entropy, watch: Mapping[str, Loss] | None = None
+) -> Objective:
+    """The loss of predictions for the queries of one episode (Vinyals et al. 2016,
+    https://arxiv.org/abs/1606.04080).
+
+    Args:
+      learner: the few-shot method.
+      loss: of logits and targets.
+      watch: further figures of logits and targets, reported and not optimised.
+
+    Returns:
+      An objective over an Episode without a task axis; its metrics are "loss" and those watched.
+    """
+    watch = watch or {}
+
+    def of_params(params: Params, episode: Episode, key: Key) -> tuple[Array, Metrics]:
+        key_adapt, key_predict = jax.random.split(key)
+        task = learner.adapt(params, episode.support, key=key_adapt, train=True)
+        logits = learner.predict(params, task, episode.query, key=key_predict, train=True)
+        value = loss(logits, episode.targets)
+        return value, {"loss": value} | {n: f(logits, episode.targets) for n, f in watch.items()}
+
+    def objective(params: Params, episode: Episode, key: Key, step: Step):
+        return jax.grad(of_params, has_aux=True)(params, episode, key)
+
+    return objective
+
+
+def over_tasks(objective: Objective) -> Objective:
+    """An objective of one task as the mean over a batch with a leading axis [T]."""
+
+    def batched(params: Params, batch: Episode, key: Key, step: Step):
+        tasks = jax.tree.leaves(batch)[0].shape[0]
+        keys = jax.random.split(key, tasks)
+        per_task = jax.vmap(objective, in_axes=(None, 0, 0, None))(params, batch, keys, step)
+        return jax.tree.map(lambda x: x.mean(0), per_task)
+
+    return batched
