@@ -1,7 +1,7 @@
 """From a config to parts: the only place where names become factories."""
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from fsjax.data.emoji import emoji
 from fsjax.encoders import audio, image, norms, tabular, text
 from fsjax.encoders.multimodal import Multimodal, as_network, encoded
 from fsjax.episodes import sample
+from fsjax.episodes.missing import drop_modalities
 from fsjax.evaluation.figures import accuracy
 from fsjax.fusion import attention, pooled
 from fsjax.heads import distances
@@ -63,8 +64,14 @@ def _named(choices: Mapping[str, Any], config: ConfigDict, key: str) -> Any:
 
 def pick(choices: Mapping[str, Any], name: str, key: str) -> Any:
     """choices[name]; raises ValueError with the nearest name known if there is none."""
+    check_name(choices, name, key)
+    return choices[name]
+
+
+def check_name(choices: Collection[str], name: str, key: str) -> None:
+    """Raises ValueError with the nearest name known if `name` is not among the choices."""
     if name in choices:
-        return choices[name]
+        return
     near = difflib.get_close_matches(str(name), choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"config.{key}={name!r} is not one of {', '.join(choices)}{hint}")
@@ -100,21 +107,26 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
         if name in parse_names(config.modalities):
             variant.update(modalities=name, fusion="concat")
         elif name == "raw":
-            raw = {modality: "raw" for modality in config.encoders}
-            variant.update(encoders=raw, fusion="concat", distance="cosine")
+            variant.encoders = dict.fromkeys(config.encoders, "raw")
+            variant.update(fusion="concat", distance="cosine")
             variant.train.steps = 0
         else:
-            pick(FUSIONS, name, "compare")
+            check_name(FUSIONS, name, "compare")
             variant.fusion = name
         variants.setdefault(name, variant)
     return variants
+
+
+def encoder_name(config: ConfigDict, modality: str) -> str:
+    """The encoder of a modality; one that the config does not name is taken for table rows."""
+    return config.encoders.get(modality, config.encoders.tabular)
 
 
 def model(config: ConfigDict) -> Model:
     """The network and the learner that a config names."""
     norm = _named(NORMS, config, "norm")
     encoders = {
-        modality: pick(ENCODERS, config.encoders[modality], f"encoders.{modality}")(norm)
+        modality: pick(ENCODERS, encoder_name(config, modality), f"encoders.{modality}")(norm)
         for modality in parse_names(config.modalities)
     }
     module = Multimodal(encoders, _named(FUSIONS, config, "fusion")())
@@ -165,11 +177,17 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
 
 def episode_settings(config: ConfigDict) -> dict[str, list[dict[str, Any]]]:
     """Split -> the ways, shots and queries that its episodes are asked with."""
-    test = config.test
+    train, validation, test = config.train, config.validation, config.test
+
+    def setting(ways: int, shots: int | Sequence[int], queries: int) -> dict[str, Any]:
+        # JSON makes a list of the pair (low, high), and a list has no hash.
+        shots = shots if isinstance(shots, int) else tuple(shots)
+        return {"ways": ways, "shots": shots, "queries": queries}
+
     return {
-        "train": [{key: config.train[key] for key in ("ways", "shots", "queries")}],
-        "validation": [{key: config.validation[key] for key in ("ways", "shots", "queries")}],
-        "test": [{"ways": w, "shots": k, "queries": test.queries} for w, k in test.settings],
+        "train": [setting(train.ways, train.shots, train.queries)],
+        "validation": [setting(validation.ways, validation.shots, validation.queries)],
+        "test": [setting(ways, shots, test.queries) for ways, shots in test.settings],
     }
 
 
@@ -179,10 +197,17 @@ def draw(config: ConfigDict) -> sample.Draw:
 
 
 def training_tasks(config: ConfigDict, train: Pool) -> Callable[[Key], Episode]:
-    """key -> a batch of training tasks."""
-    settings = episode_settings(config)["train"][0]
-    tasks = config.train.tasks
-    return sample.bind_pool(sample.sample_tasks, train, tasks=tasks, draw=draw(config), **settings)
+    """key -> a batch of training tasks, modalities dropped at the config's rate."""
+    settings = episode_settings(config)["train"][0] | {"tasks": config.train.tasks}
+    rate = config.train.drop if len(parse_names(config.modalities)) > 1 else 0.0
+    return sample.bind_pool(_dropped, train, rate=rate, draw=draw(config), **settings)
+
+
+def _dropped(key: Key, rows: Pool, *, rate: float, **settings: Any) -> Episode:
+    key_tasks, key_drop = jax.random.split(key)
+    tasks = sample.sample_tasks(key_tasks, rows, **settings)
+    keys = jax.random.split(key_drop, settings["tasks"])
+    return jax.vmap(partial(drop_modalities, rate=rate))(keys, tasks)
 
 
 def episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:

@@ -1,6 +1,6 @@
 """Arrays that show what a model does, for the report: confusion, one episode, attention."""
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,10 @@ from fsjax.encoders.multimodal import as_network
 from fsjax.evaluation.episodic import episode_logits
 from fsjax.fusion.attention import Attention, attention_shares
 from fsjax.heads.prototype import class_means
-from fsjax.types import Episode, Inputs, Key, Params, Pool
+from fsjax.types import Array, Episode, Inputs, Key, Params, Pool, Sample
 
 CONFUSION_CLASSES, CONFUSION_EPISODES = 20, 100
-PICTURE = {"ways": 5, "shots": 2, "queries": 2}
+PICTURE_CLASSES = 5
 
 
 def inspect(
@@ -36,13 +36,19 @@ def inspect(
       the modalities attention_modalities [M], if the fusion is by attention.
     """
     key = jax.random.key(jobs.TEST_KEY)
+    settings = build.episode_settings(config)["test"][0]
+
+    def deal(rows: Pool, ways: int) -> Sample:
+        ways = min(ways, len(rows.side.values["class"]))
+        return build.episodes(config, rows, **(settings | {"ways": ways}))
+
     few = take_classes(test, test.classes[:CONFUSION_CLASSES])
-    found = _confusion(config, model, params, _with_class_ids(make_pool(few)), key)
+    found = _confusion(model, params, _with_class_ids(make_pool(few)), deal, key)
     arrays = {"confusion": found, "confusion_classes": np.array(few.classes)}
     pool = _with_class_ids(make_pool(test))
-    arrays |= _picture(config, model, params, pool, test.classes, key)
+    arrays |= _picture(model, params, deal(pool, PICTURE_CLASSES), test.classes, key)
     if isinstance(model.module.fusion, Attention):
-        arrays |= _attention(config, model, params, pool, key)
+        arrays |= _attention(model, params, deal(pool, CONFUSION_CLASSES), key)
     return arrays
 
 
@@ -52,16 +58,15 @@ def _with_class_ids(pool: Pool) -> Pool:
 
 
 def _confusion(
-    config: ConfigDict, model: build.Model, params: Params, pool: Pool, key: Key
+    model: build.Model, params: Params, pool: Pool, deal: Callable[..., Sample], key: Key
 ) -> np.ndarray:
     """Counts [K, K] over episodes in which all classes of the pool stand."""
     learner, rows = jobs.prepared(model, params, pool)
     classes = len(pool.side.values["class"])
-    sample = build.episodes(config, rows, ways=classes, shots=1, queries=2)
 
     @jax.jit
-    def count(params: Params, sample: Any, key: Key) -> jax.Array:
-        def one(key: Key) -> jax.Array:
+    def count(params: Params, sample: Sample, key: Key) -> Array:
+        def one(key: Key) -> Array:
             episode = sample(key)
             ids = episode.support.side.values["class"]
             predicted = ids[episode_logits(learner, params, episode).argmax(-1)]
@@ -70,31 +75,30 @@ def _confusion(
 
         return jax.lax.map(one, jax.random.split(key, CONFUSION_EPISODES)).sum(0)
 
-    return np.asarray(count(params, sample, key))
+    return np.asarray(count(params, deal(rows, classes), key))
 
 
 def _picture(
-    config: ConfigDict,
-    model: build.Model,
-    params: Params,
-    pool: Pool,
-    names: tuple[str, ...],
-    key: Key,
+    model: build.Model, params: Params, sample: Sample, names: tuple[str, ...], key: Key
 ) -> dict[str, np.ndarray]:
-    episode = build.episodes(config, pool, **PICTURE)(key)
     network = as_network(model.module)
-    (support, _), (query, _) = (
-        network.apply(params["network"], inputs)
-        for inputs in (episode.support.inputs, episode.query)
-    )
+
+    @jax.jit
+    def look(params: Params, sample: Sample, key: Key) -> tuple[Episode, Array, tuple]:
+        episode = sample(key)
+        support, _ = network.apply(params["network"], episode.support.inputs)
+        query, _ = network.apply(params["network"], episode.query)
+        logits = episode_logits(model.learner, params, episode)
+        prototypes = class_means(support, episode.support.labels)
+        return episode, logits, (support, query, prototypes)
+
+    episode, logits, features = look(params, sample, key)
     labels, targets = (np.asarray(y.argmax(-1)) for y in (episode.support.labels, episode.targets))
-    logits = episode_logits(model.learner, params, episode)
-    features = (support, query, class_means(support, episode.support.labels))
     kinds = ("support", "query", "prototype")
     arrays = {
         "picture_features": np.concatenate(features),
         "picture_kinds": np.repeat(kinds, [len(z) for z in features]),
-        "picture_labels": np.concatenate([labels, targets, np.arange(PICTURE["ways"])]),
+        "picture_labels": np.concatenate([labels, targets, np.arange(targets.max() + 1)]),
         "picture_predictions": np.asarray(logits.argmax(-1)),
         "picture_classes": np.array([names[i] for i in episode.support.side.values["class"]]),
     }
@@ -109,14 +113,19 @@ def _drawings(episode: Episode) -> dict[str, np.ndarray]:
 
 
 def _attention(
-    config: ConfigDict, model: build.Model, params: Params, pool: Pool, key: Key
+    model: build.Model, params: Params, sample: Sample, key: Key
 ) -> dict[str, np.ndarray]:
-    episode = build.episodes(config, pool, ways=20, shots=1, queries=2)(key)
-    query, weight = episode.query, jnp.ones(len(episode.targets))
-    encode = jax.jit(lambda p: model.module.apply({"params": p}, query, weight, method="encode"))
-    tokens = encode(params["network"])
-    present = {name: query.present[name] for name in tokens}
-    shares = attention_shares(model.module.fusion, params["network"]["fusion"], tokens, present)
+    @jax.jit
+    def look(params: Params, sample: Sample, key: Key) -> dict[str, Array]:
+        query = sample(key).query
+        weight = jnp.ones(len(next(iter(query.present.values()))))
+        variables = {"params": params["network"]}
+        tokens, _ = model.module.apply(variables, query, weight, method="encode", mutable=["stats"])
+        present = {name: query.present[name] for name in tokens}
+        fusion = params["network"]["fusion"]
+        return attention_shares(model.module.fusion, fusion, tokens, present)
+
+    shares = look(params, sample, key)
     modalities = sorted(shares)
     return {
         "attention_modalities": np.array(modalities),

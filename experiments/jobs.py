@@ -1,13 +1,14 @@
 """One model of a run: trained or resumed, then evaluated."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import optax
 from ml_collections import ConfigDict
 
 from experiments import build, results
@@ -27,56 +28,90 @@ CALIBRATION_BATCHES = 16
 EVALUATION_BATCH = 20
 
 
-def train(
-    config: ConfigDict, pools: Mapping[str, Pool], folder: Path, progress: Progress
-) -> tuple[build.Model, Params]:
-    """Trains one model, or goes on from its newest checkpoint.
+class Job(NamedTuple):
+    """One model, ready to be trained."""
+
+    config: ConfigDict
+    model: build.Model
+    sample: Sample
+    optimizer: optax.GradientTransformation
+    state: TrainState  # before the first step
+
+
+def prepare(config: ConfigDict, train: Pool) -> Job:
+    """Builds the model that a config names, its parameters drawn from the config's seed."""
+    model = build.model(config)
+    key_init, key_run = jax.random.split(jax.random.key(config.seed))
+    sample = build.training_tasks(config, train)
+    first = jax.jit(lambda sample, key: build.first_task(sample(key)))(sample, key_init)
+    params = jax.jit(model.learner.init)(key_init, first.support)
+    optimizer = build.optimizer(config)
+    return Job(config, model, sample, optimizer, init_state(key_run, params, optimizer))
+
+
+def checkpoints(job: Job, folder: Path) -> Checkpoints:
+    """The checkpoints of a job in the model's folder."""
+    return Checkpoints(folder / "checkpoints", results.plain(job.config))
+
+
+def train(job: Job, validation: Pool, folder: Path, progress: Progress) -> Params:
+    """Trains a model, or goes on from its newest checkpoint.
 
     Args:
-      config: of this model.
-      pools: split -> rows.
+      job: the model.
+      validation: the classes that choose the best parameters.
       folder: where checkpoints and metrics lie.
       progress: told of every chunk.
 
     Returns:
-      The model and its best parameters by validation.
+      The best parameters by validation; those it began with if no step is asked for.
     """
-    model = build.model(config)
-    key_init, key_run = jax.random.split(jax.random.key(config.seed))
-    sample = build.training_tasks(config, pools["train"])
-    example = jax.eval_shape(lambda key: build.first_task(sample(key)), key_init)
-    blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
-    params = jax.jit(model.learner.init)(key_init, blank.support)
-    optimizer = build.optimizer(config)
-    fresh = init_state(key_run, params, optimizer)
-    if config.train.steps == 0:
-        return model, params
-
-    checkpoints = Checkpoints(folder / "checkpoints", results.plain(config))
+    settings = job.config.train
+    if settings.steps == 0:
+        return job.state.params
+    saved = checkpoints(job, folder)
     log = _Log(folder / "metrics.jsonl", progress)
-    state = checkpoints.restore(fresh)
+    state = saved.restore(job.state)
     log.resume(int(state.step))
-    objective = build.objective(model.learner)
+    chunk = partial(
+        train_chunk,
+        sample=job.sample,
+        objective=build.objective(job.model.learner),
+        optimizer=job.optimizer,
+    )
     state = run(
         state,
-        chunk=lambda state, steps: train_chunk(
-            state, sample=sample, objective=objective, optimizer=optimizer, num_steps=steps
-        ),
-        num_steps=config.train.steps,
-        chunk_steps=config.train.chunk,
+        chunk=lambda state, steps: chunk(state, num_steps=steps),
+        num_steps=settings.steps,
+        chunk_steps=settings.chunk,
         hooks=[
             stop_if_diverged,
-            keep_best(_measure(config, model, pools, sample), log.validated),
+            keep_best(_measure(job, validation), log.validated),
             log.write,
-            checkpoints.save,
+            saved.save,
         ],
-        patience=config.train.patience or None,
+        patience=settings.patience or None,
     )
-    return model, state.best.params
+    return state.best.params
 
 
-def _measure(config: ConfigDict, model: build.Model, pools: Mapping[str, Pool], sample: Sample):
+def trained_params(job: Job, folder: Path) -> Params:
+    """The best parameters of a model that has been trained.
+
+    Raises:
+      ValueError: if there is no checkpoint.
+    """
+    if job.config.train.steps == 0:
+        return job.state.params
+    state = checkpoints(job, folder).restore(job.state)
+    if int(state.step) == 0:
+        raise ValueError(f"{folder} holds no checkpoint; train the run first")
+    return state.best.params
+
+
+def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params, float]]:
     """state -> its parameters calibrated on training data, and their validation accuracy."""
+    config, model = job.config, job.model
     network = as_network(model.module)
     settings = build.episode_settings(config)["validation"][0]
 
@@ -87,8 +122,8 @@ def _measure(config: ConfigDict, model: build.Model, pools: Mapping[str, Pool], 
         return params | {"network": calibrate(network, params["network"], batches)}
 
     def measure(state: TrainState) -> tuple[Params, float]:
-        params = calibrated(state.params, sample)
-        learner, rows = prepared(model, params, pools["validation"])
+        params = calibrated(state.params, job.sample)
+        learner, rows = prepared(model, params, validation)
         figures = evaluate(
             learner,
             params,
@@ -154,7 +189,8 @@ def test(
     Returns:
       A result for each setting, as lines of results.jsonl.
     """
-    episode = build.episodes(config, rows, ways=2, shots=1, queries=2)(jax.random.key(0))
+    small = build.episodes(config, rows, ways=2, shots=1, queries=2)
+    episode = jax.jit(lambda sample, key: sample(key))(small, jax.random.key(0))
     transductive = is_transductive(model.learner, params, episode)
     learner, rows = prepared(model, params, rows)
     lines = []

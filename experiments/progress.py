@@ -1,59 +1,65 @@
-"""How a run shows that it goes on: a bar on a terminal, plain lines in a batch log."""
+"""How a run shows that it goes on: bars on a terminal, plain lines in a batch log."""
 
 import sys
 import time
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 
 
-class Progress:
-    """Progress of one model's training, a context manager.
+class Board:
+    """The progress of all models of a run, a context manager."""
 
-    Args:
-      name: of the model.
-      steps: of its whole training.
-    """
-
-    def __init__(self, name: str, steps: int):
-        self._name, self._steps = name, steps
-        self._step, self._time = 0, time.perf_counter()
-        self._console = Console()
+    def __init__(self):
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description:>10}"),
             BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
         )
-        self._bar = Bar(*columns, console=self._console, disable=not sys.stdout.isatty())
-        self._task = self._bar.add_task(name, total=steps, figures="compiling")
+        self.bars = Bars(*columns, console=Console(), disable=not sys.stdout.isatty())
 
     def __enter__(self):
-        self._bar.start()
+        self.bars.start()
         return self
 
     def __exit__(self, *error):
-        self._bar.stop()
+        self.bars.stop()
+
+    def add(self, name: str, steps: int) -> "Progress":
+        """A new model, and the number of steps of its training."""
+        return Progress(self.bars, name, steps)
+
+
+class Progress:
+    """The progress of one model."""
+
+    def __init__(self, bars: Bars, name: str, steps: int):
+        self._bars, self._name, self._steps = bars, name, steps
+        self._task = bars.add_task(name, total=steps, figures="compiling")
+        self._step = 0
+        self._time = time.perf_counter()
 
     def resume(self, step: int) -> None:
-        """Tells that the run goes on from a step."""
+        """Tells that training goes on from a step."""
         self._step, self._time = step, time.perf_counter()
-        self._bar.update(self._task, completed=step)
+        self._bars.update(self._task, completed=step)
         if step:
-            self._say(f"goes on from step {step}")
+            self.say(f"goes on from step {step}")
 
     def advance(self, line: Mapping[str, float]) -> None:
-        """Tells the figures of a chunk; the first of a run includes compilation."""
+        """Tells the figures of a chunk; the time of a run's first one includes compilation."""
         step, now = int(line["step"]), time.perf_counter()
         each = (now - self._time) / max(step - self._step, 1)
         self._step, self._time = step, now
-        figures = " ".join(f"{key} {value:.3f}" for key, value in line.items() if key != "step")
-        self._bar.update(self._task, completed=step, figures=figures)
-        if self._bar.disable:
-            self._say(f"step {step}/{self._steps} {figures} ({1e3 * each:.0f} ms a step)")
+        figures = "  ".join(f"{key} {value:.3f}" for key, value in line.items() if key != "step")
+        self._bars.update(self._task, completed=step, figures=figures)
+        if self._bars.disable:
+            self.say(f"step {step}/{self._steps}  {figures}  {1e3 * each:.0f} ms a step")
 
-    def _say(self, text: str) -> None:
-        self._console.print(f"{self._name}: {text}", highlight=False)
+    def say(self, text: str) -> None:
+        """Prints a line of its own."""
+        self._bars.console.print(f"{self._name}: {text}", highlight=False, soft_wrap=True)

@@ -31,6 +31,12 @@ def append_new(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     write_lines(path, old + [line for line in lines if _identity(line) not in known])
 
 
+def summary(line: Mapping[str, Any]) -> str:
+    """A result in a few words."""
+    figures = f"{100 * line['accuracy']:.1f} ± {100 * line['ci95']:.1f} %"
+    return f"{line['ways']}-way {line['shots']}-shot {figures}"
+
+
 def _identity(line: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in line.items() if key not in ("seconds", "date")}
 

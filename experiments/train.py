@@ -6,44 +6,89 @@ Run again with the same work directory, it resumes where it was.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import jax
 from absl import flags
+from ml_collections import ConfigDict
 
 from experiments import build, command, inspection, jobs, report, results
-from experiments.progress import Progress
+from experiments.progress import Board
 from fsjax.data.pool import make_pool
+from fsjax.data.table import Table
+from fsjax.types import Pool
 
 CONFIG = command.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "Where results go; runs/DATE by default.")
 
 
-def main(argv: Sequence[str]) -> None:
-    """The whole job: train, evaluate, compare, report."""
-    start = time.perf_counter()
-    config = CONFIG.value
-    workdir = Path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    variants = build.models(config)
+def run_model(
+    name: str,
+    *,
+    config: ConfigDict,
+    tables: Mapping[str, Table],
+    pools: Mapping[str, Pool],
+    workdir: Path,
+    board: Board,
+) -> list[dict[str, Any]]:
+    """Trains, evaluates and inspects one of the models of a run: -> its results."""
+    variant = build.models(config)[name]
+    progress = board.add(name, variant.train.steps)
+    job = jobs.prepare(variant, pools["train"])
+    params = jobs.train(job, pools["validation"], workdir / "models" / name, progress)
+    lines = jobs.test(name, variant, job.model, params, pools["test"], workdir)
+    if name == next(iter(build.models(config))):
+        shown = inspection.inspect(variant, job.model, params, tables["test"])
+        results.save_arrays(workdir / "inspection.npz", shown)
+    progress.say(", ".join(results.summary(line) for line in lines))
+    return lines
+
+
+def workers(config: ConfigDict) -> int:
+    """Models trained side by side: one where they share an accelerator, else one a core."""
+    return config.workers or (2 if jax.default_backend() == "cpu" else 1)
+
+
+def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
+    """The whole job in a work directory: train, evaluate, compare, report; resumes if begun.
+
+    Args:
+      config: as in `experiments/configs`.
+      workdir: checkpoints, results and the report go there.
+
+    Returns:
+      The lines of results.jsonl.
+
+    Raises:
+      ValueError: if config and data do not fit, a checkpoint is damaged or of another config.
+      SystemExit: if the directory cannot be written or holds a run of another config.
+    """
+    log = workdir / "results.jsonl"
+    names = list(build.models(config))
     tables = build.tables(config)
     results.open_workdir(workdir, results.plain(config))
     pools = {split: make_pool(part) for split, part in tables.items()}
-
-    first, *others = variants
-    for name, variant in variants.items():
-        with Progress(name, variant.train.steps) as progress:
-            model, params = jobs.train(variant, pools, workdir / "models" / name, progress)
-        lines = jobs.test(name, variant, model, params, pools["test"], workdir)
-        results.append_new(workdir / "results.jsonl", lines)
-        if name == first:
-            shown = inspection.inspect(variant, model, params, tables["test"])
-            results.save_arrays(workdir / "inspection.npz", shown)
-    comparisons = jobs.compare(first, others, config, workdir)
-    results.append_new(workdir / "results.jsonl", comparisons)
+    settings = {"config": config, "tables": tables, "pools": pools, "workdir": workdir}
+    with Board() as board, ThreadPoolExecutor(workers(config)) as threads:
+        for lines in threads.map(partial(run_model, board=board, **settings), names):
+            results.append_new(log, lines)
+    first, *others = names
+    results.append_new(log, jobs.compare(first, others, config, workdir))
     report.write_report([workdir], workdir / "report.html")
-    print(report.table(results.read_lines(workdir / "results.jsonl")))
-    print(f"{workdir / 'report.html'} ({(time.perf_counter() - start) / 60:.1f} minutes)")
+    return results.read_lines(log)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the job that the flags ask for and prints its results."""
+    start = time.perf_counter()
+    workdir = Path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    print(report.table(train(CONFIG.value, workdir)))
+    print(f"\n{workdir / 'report.html'} ({(time.perf_counter() - start) / 60:.1f} minutes)")
 
 
 if __name__ == "__main__":

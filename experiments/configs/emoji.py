@@ -14,6 +14,7 @@ def get_config() -> ConfigDict:
     return ConfigDict(
         {
             "seed": 0,
+            "workers": 0,  # models trained side by side; 0: two on CPU, one on an accelerator
             "data": {
                 "name": "emoji",  # emoji | folder | npz
                 "path": "",  # of a folder or npz
@@ -42,7 +43,8 @@ def get_config() -> ConfigDict:
                 "ways": 20,  # more than at test (Snell et al. 2017)
                 "shots": 1,
                 "queries": 2,
-                "learning_rate": 1e-3,  # falls to zero along a cosine
+                "drop": 0.0,  # rate at which a fusion's modalities go missing in training
+                "learning_rate": 3e-3,  # falls to zero along a cosine
                 "patience": 0,  # validations without improvement before it stops; 0: never
             },
             "validation": {"ways": 20, "shots": 1, "queries": 2, "episodes": 200},

@@ -55,10 +55,11 @@ def check_finite(table: Table) -> None:
     """Raises ValueError, naming modality and row, if an observed value is NaN or infinite."""
     for source, rows in table.sources.items():
         for modality, x in rows.values.items():
-            flat = np.asarray(x).reshape(len(x), -1)
-            if not np.issubdtype(flat.dtype, np.floating):
+            x = np.asarray(x)
+            if not np.issubdtype(x.dtype, np.floating):
                 continue
-            bad = ~np.isfinite(flat).all(-1) & (rows.present[modality] > 0)
+            finite = np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
+            bad = ~finite & (rows.present[modality] > 0)
             if bad.any():
                 row = int(np.argmax(bad))
                 raise ValueError(

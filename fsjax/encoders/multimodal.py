@@ -41,14 +41,14 @@ class Multimodal(nn.Module):
         }
 
     def _encode(self, name: str, x, present: Array, weight: Array, train: bool) -> Tokens:
-        # Even a NaN in an absent row must not reach the encoder: 0 * NaN is NaN.
-        x = jax.tree.map(lambda leaf: _where_rows(present, leaf), x)
+        # Even a NaN in a row without weight must not reach the encoder: 0 * NaN is NaN.
+        x = jax.tree.map(lambda leaf: _where_rows(weight * present, leaf), x)
         tokens = self.encoders[name](x, weight * present, train=train)
         return tokens._replace(mask=tokens.mask * present[:, None])
 
 
-def _where_rows(present: Array, x: Array) -> Array:
-    rows = present.reshape(-1, *(1,) * (x.ndim - 1)) > 0
+def _where_rows(weight: Array, x: Array) -> Array:
+    rows = weight.reshape(-1, *(1,) * (x.ndim - 1)) > 0
     return jnp.where(rows, x, jnp.zeros_like(x))
 
 

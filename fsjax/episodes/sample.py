@@ -111,13 +111,15 @@ def sample_episode(
     classes = jax.lax.top_k(jax.random.uniform(key_classes, (num_classes,)), ways)[1]
     low, high = (shots, shots) if isinstance(shots, int) else shots
 
+    # By name: a dictionary that has been through jit comes back in that order.
+    sources = [pool.sources[name] for name in sorted(pool.sources)]
     # One call for all sources: each call of the generator adds seconds of compilation.
-    most = [source.index.shape[1] for source in pool.sources.values()]
+    most = [source.index.shape[1] for source in sources]
     u = jax.random.uniform(key_rows, (ways, 3, sum(most)))
     parts = jnp.split(u, np.cumsum(most)[:-1], axis=-1)
     drawn = [
         _draw_source(part, source, classes, high, queries, draw)
-        for part, source in zip(parts, pool.sources.values(), strict=True)
+        for part, source in zip(parts, sources, strict=True)
     ]
     support, query = (_merge([part[side] for part in drawn]) for side in (0, 1))
     given = jax.random.randint(key_shots, (ways, 1), low, high + 1) > jnp.arange(high)

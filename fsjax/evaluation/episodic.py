@@ -70,8 +70,12 @@ def is_transductive(learner: Learner, params: Params, episode: Episode) -> bool:
     half = episode.targets.shape[0] // 2
     if half == 0:
         raise ValueError("an episode of one query cannot tell whether queries share information")
-    task = learner.adapt(params, episode.support)
-    replaced = jax.tree.map(lambda x: x.at[half:].set(x[:1]), episode.query)
-    logits, others = (learner.predict(params, task, q)[:half] for q in (episode.query, replaced))
-    scale = 1e-4 * (1.0 + jnp.abs(logits).max())
-    return bool((jnp.abs(logits - others) > scale).any())
+
+    @jax.jit
+    def differ(params: Params, episode: Episode) -> Array:
+        replaced = jax.tree.map(lambda x: x.at[half:].set(x[:1]), episode.query)
+        logits = episode_logits(learner, params, episode)[:half]
+        others = episode_logits(learner, params, episode._replace(query=replaced))[:half]
+        return (jnp.abs(logits - others) > 1e-4 * (1.0 + jnp.abs(logits).max())).any()
+
+    return bool(differ(params, episode))

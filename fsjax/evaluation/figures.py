@@ -35,7 +35,8 @@ def reliability(logits: Array, targets: Array, bins: int = 15) -> Array:
     confidence = jax.nn.softmax(logits).max(-1)
     place = jnp.clip((confidence * bins).astype(jnp.int32), 0, bins - 1)
     rows = jnp.stack([jnp.ones_like(confidence), confidence, _correct(logits, targets)])
-    return (rows * _given(targets)) @ jax.nn.one_hot(place, bins)
+    # where, not a product: an ignored row may be infinite.
+    return jnp.where(_given(targets) > 0, rows, 0.0) @ jax.nn.one_hot(place, bins)
 
 
 def confusion(logits: Array, targets: Array) -> Array:

@@ -10,36 +10,44 @@ from fsjax.types import Array, Params, Tokens
 
 
 class Attention(nn.Module):
-    """Self-attention over the tokens of all modalities, read out by a learned query.
+    """Modalities weighed by self-attention over their tokens, read out by a learned query.
 
-    Tokens of absent modalities are masked out. After Vaswani et al. 2017
-    (https://arxiv.org/abs/1706.03762) and, for the query, Set Transformer (Lee et al. 2019,
-    https://arxiv.org/abs/1810.00825).
+    After Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762) and, for the query, Set
+    Transformer (Lee et al. 2019, https://arxiv.org/abs/1810.00825). Keys live in a common space,
+    where tokens of all modalities see each other; values are the tokens themselves, each modality
+    in a place of its own. So equal weights are concatenation, from which training starts, and
+    few examples are not spent on relearning what the encoders have brought.
     """
 
-    features: int = 256
-    heads: int = 4
+    features: int = 64  # of the common space
+    heads: int = 4  # of self-attention
 
     @nn.compact
     def __call__(self, tokens: Mapping[str, Tokens], present: Mapping[str, Array]) -> Array:
-        """tokens {m: [B, L_m, D_m]}, present {m: [B]} -> [B, features]; zero if all are absent.
+        """tokens {m: [B, L_m, D_m]}, present {m: [B]} -> [B, sum of D_m], by name of modality.
 
-        Sows into "intermediates" the attention [B] that each modality gets from the query.
+        Zero where a modality is absent. Sows into "intermediates" the attention [B] that each
+        modality gets.
         """
         names = sorted(tokens)
-        x = jnp.concatenate([self._project(m, tokens[m].values) for m in names], axis=1)
         masks = {m: tokens[m].mask * present[m][:, None] for m in names}
         mask = jnp.concatenate([masks[m] for m in names], axis=1)
-        x = x + _SelfAttention(self.heads)(x, mask)
+        keys = jnp.concatenate([self._project(m, tokens[m].values) for m in names], axis=1)
+        keys = keys + _SelfAttention(self.heads)(keys, mask)
+        query = self.param("query", nn.initializers.zeros, (self.features,))
+        logits = nn.LayerNorm()(keys) @ query / jnp.sqrt(self.features)
         # A modality of many tokens is no more telling than one of few: the query starts from
         # equal attention to each modality, since sum_l exp(-log L_m) = 1.
         prior = jnp.concatenate([_minus_log_length(masks[m]) for m in names], axis=1)
-        read, weights = _Readout(self.heads)(x, mask, prior)
-        position = 0
+        weights = masked_softmax(logits + prior, mask)
+
+        read, start = [], 0
         for m in names:
-            self.sow("intermediates", m, weights[:, position : position + masks[m].shape[1]].sum(1))
-            position += masks[m].shape[1]
-        return read
+            share = weights[:, start : start + masks[m].shape[1]]
+            start += masks[m].shape[1]
+            self.sow("intermediates", m, share.sum(1))
+            read.append(jnp.einsum("bl,bld->bd", share, tokens[m].values))
+        return jnp.concatenate(read, axis=-1)
 
     def _project(self, name: str, x: Array) -> Array:
         x = nn.LayerNorm(name=f"norm_{name}")(x)
@@ -49,7 +57,7 @@ class Attention(nn.Module):
 def attention_shares(
     fusion: Attention, params: Params, tokens: Mapping[str, Tokens], present: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """How much of the query's attention each modality got, the mean over heads.
+    """How much of the attention each modality got.
 
     Args:
       fusion: the module.
@@ -85,24 +93,5 @@ class _SelfAttention(nn.Module):
         q, k, v = (nn.DenseGeneral((self.heads, width))(y) for _ in range(3))
         logits = jnp.einsum("blhd,bmhd->bhlm", q, k) / jnp.sqrt(width)
         weights = masked_softmax(logits, mask[:, None, None, :])
-        return nn.DenseGeneral(x.shape[-1], axis=(-2, -1))(
-            jnp.einsum("bhlm,bmhd->blhd", weights, v)
-        )
-
-
-class _Readout(nn.Module):
-    """One learned query for each head: x [B, L, D] -> [B, D] and mean weights [B, L]."""
-
-    heads: int
-
-    @nn.compact
-    def __call__(self, x: Array, mask: Array, prior: Array) -> tuple[Array, Array]:
-        width = x.shape[-1] // self.heads
-        query = self.param("query", nn.initializers.zeros, (self.heads, width))
-        y = nn.LayerNorm()(x)
-        keys = nn.DenseGeneral((self.heads, width))(y)
-        logits = jnp.einsum("hd,blhd->bhl", query, keys) / jnp.sqrt(width)
-        weights = masked_softmax(logits + prior[:, None], mask[:, None])
-        values = nn.DenseGeneral((self.heads, width))(x)
-        read = jnp.einsum("bhl,blhd->bhd", weights, values)
-        return read.reshape(len(x), -1), weights.mean(1)
+        attended = jnp.einsum("bhlm,bmhd->blhd", weights, v)
+        return nn.DenseGeneral(x.shape[-1], axis=(-2, -1))(attended)

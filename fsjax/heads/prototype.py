@@ -38,7 +38,9 @@ def prototype(*, distance: Distance = squared_euclidean, temperature: float = 0.
         raise ValueError(f"the temperature must be positive, got {temperature}")
 
     def init(key, z, y):
-        typical = distance(z, z).sum() / max(len(z) * (len(z) - 1), 1)
+        given = y.any(-1)
+        pairs = jnp.maximum(given.sum() * (given.sum() - 1), 1)
+        typical = jnp.where(given[:, None] & given, distance(z, z), 0.0).sum() / pairs
         return {"log_temperature": jnp.log(temperature * jnp.where(typical > 0, typical, 1.0))}
 
     def fit(params, z, y):

@@ -29,7 +29,7 @@ def metric(network: Network, head: Head) -> Learner:
     def init(key: Key, support: Support) -> Params:
         key_network, key_head = jax.random.split(key)
         params = network.init(key_network, support.inputs)
-        z, _ = network.apply(params, support.inputs)
+        z, _ = network.apply(params, support.inputs, weight=support.labels.sum(-1))
         return {"network": params, "head": head.init(key_head, z, support.labels)}
 
     def adapt(

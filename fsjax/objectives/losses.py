@@ -1,5 +1,7 @@
 """Losses of predictions, rows without a target ignored."""
 
+from collections.abc import Callable
+
 import chex
 import jax.numpy as jnp
 import optax
@@ -17,7 +19,7 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
     Returns:
       [] the loss, zero if no row has a target.
     """
-    return _mean_over_rows(optax.softmax_cross_entropy(logits, targets), targets)
+    return _mean_over_rows(optax.softmax_cross_entropy, logits, targets)
 
 
 def squared_error(logits: Array, targets: Array) -> Array:
@@ -25,12 +27,12 @@ def squared_error(logits: Array, targets: Array) -> Array:
 
     Args and Returns as in `cross_entropy`, without unit.
     """
-    return _mean_over_rows(jnp.square(logits - targets).sum(-1), targets)
+    return _mean_over_rows(lambda a, b: jnp.square(a - b).sum(-1), logits, targets)
 
 
-def _mean_over_rows(per_row: Array, targets: Array) -> Array:
-    chex.assert_rank([per_row, targets], [1, 2])
-    weight = targets.sum(-1)
-    # where, not a product: an ignored row may be infinite.
-    kept = jnp.where(weight > 0, per_row, 0.0)
-    return kept.sum() / jnp.maximum((weight > 0).sum(), 1)
+def _mean_over_rows(loss: Callable[..., Array], logits: Array, targets: Array) -> Array:
+    chex.assert_rank([logits, targets], 2)
+    given = targets.sum(-1) > 0
+    # where before the loss: an ignored row may be infinite, and 0 * inf is NaN in the gradient.
+    per_row = loss(jnp.where(given[:, None], logits, 0.0), targets)
+    return jnp.where(given, per_row, 0.0).sum() / jnp.maximum(given.sum(), 1)

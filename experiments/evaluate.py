@@ -1,0 +1,101 @@
+"""Evaluates the models of a trained run in other settings, on the test classes.
+
+    python -m experiments.evaluate --workdir DIR [--settings 10x1 10x5] [--queries N]
+        [--episodes N] [--models NAME ...] [--shared-groups]
+
+Results are added to the run's results.jsonl, and the report is made again.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from experiments import build, jobs, report, results
+from fsjax.data.pool import make_pool
+
+
+def load_config(workdir: Path) -> ConfigDict:
+    """The config of a run.
+
+    Raises:
+      ValueError: if the folder holds no run.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise ValueError(f"{workdir} holds no run: there is no config.json; train one there first")
+    return ConfigDict(json.loads(path.read_text()))
+
+
+def evaluate_run(
+    workdir: Path, trained: ConfigDict, asked: ConfigDict, models: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Restores models of a run and evaluates them in the settings of another config.
+
+    Args:
+      workdir: of the run.
+      trained: its config.
+      asked: the same with other values of `test` or `apart`.
+      models: names; all of the run if there are none.
+
+    Returns:
+      The lines that were added to results.jsonl.
+
+    Raises:
+      ValueError: if a model is not of the run or was not trained, or a class is too small.
+    """
+    names = list(build.models(trained))
+    for name in models:
+        build.check_name(names, name, "models")
+    pools = {split: make_pool(part) for split, part in build.tables(asked).items()}
+    chosen = [name for name in names if name in (models or names)]
+    lines = []
+    for name in chosen:
+        job = jobs.prepare(build.models(trained)[name], pools["train"])
+        params = jobs.trained_params(job, workdir / "models" / name)
+        variant = build.models(asked)[name]
+        lines += jobs.test(name, variant, job.model, params, pools["test"], workdir)
+    lines += jobs.compare(chosen[0], chosen[1:], asked, workdir)
+    results.append_new(workdir / "results.jsonl", lines)
+    report.write_report([workdir], workdir / "report.html")
+    return lines
+
+
+def setting(text: str) -> tuple[int, int]:
+    """Ways and shots of a text like 5x1."""
+    ways, shots = text.split("x")
+    return int(ways), int(shots)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Evaluates as the arguments ask and prints the results."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.evaluate", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--workdir", type=Path, required=True, help="of a run that was trained")
+    parser.add_argument("--settings", type=setting, nargs="+", help="ways x shots, as in 5x1")
+    parser.add_argument("--queries", type=int, help="query rows of a class")
+    parser.add_argument("--episodes", type=int, help="episodes of a setting")
+    parser.add_argument("--models", nargs="+", default=(), help="names of models of the run")
+    parser.add_argument(
+        "--shared-groups",
+        action="store_true",
+        help="support and query may come from one group, as one design team",
+    )
+    args = parser.parse_args(argv)
+    try:
+        trained = load_config(args.workdir)
+        asked = trained.copy_and_resolve_references()
+        for key in ("settings", "queries", "episodes"):
+            asked.test[key] = getattr(args, key) or asked.test[key]
+        asked.apart = asked.apart and not args.shared_groups
+        lines = evaluate_run(args.workdir, trained, asked, args.models)
+    except ValueError as error:
+        raise SystemExit(f"{parser.prog}: {error}") from error
+    print(report.table(lines))
+
+
+if __name__ == "__main__":
+    main()

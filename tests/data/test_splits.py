@@ -1,0 +1,57 @@
+"""Class-disjoint splits that never change."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fsjax.data.splits import FRACTIONS, check_splits, split_by_digest
+
+NAMES = st.lists(st.text(max_size=5), unique=True, max_size=30)
+
+
+@settings(max_examples=30, deadline=None)
+@given(NAMES)
+def test_every_class_stands_in_exactly_one_split_in_the_order_given(names):
+    splits = split_by_digest(names)
+    assert list(splits) == ["train", "validation", "test"]
+    assert Counter(name for part in splits.values() for name in part) == Counter(names)
+    for part in splits.values():
+        assert list(part) == [name for name in names if name in part]
+
+
+@settings(max_examples=30, deadline=None)
+@given(NAMES, NAMES)
+def test_new_classes_never_move_an_old_one(names, others):
+    before = split_by_digest(names)
+    after = split_by_digest(list(dict.fromkeys([*others, *names])))
+    assert all(set(before[split]) <= set(after[split]) for split in before)
+
+
+def test_the_shares_are_met_within_four_standard_errors():
+    splits = split_by_digest([f"class {i}" for i in range(4000)])
+    for split, share in FRACTIONS.items():
+        tolerance = 4 * np.sqrt(share * (1 - share) / 4000)
+        assert abs(len(splits[split]) / 4000 - share) < tolerance
+
+
+def test_other_shares_and_names_of_splits_are_possible():
+    splits = split_by_digest(["a", "b", "c"], {"all": 1.0, "none": 0.0})
+    assert splits == {"all": ("a", "b", "c"), "none": ()}
+
+
+def test_shares_that_do_not_add_up_are_refused():
+    with pytest.raises(ValueError, match="add up to 1"):
+        split_by_digest(["a"], {"train": 0.5, "test": 0.4})
+
+
+def test_a_class_given_twice_is_named():
+    with pytest.raises(ValueError, match="class 'b' stands twice in split"):
+        split_by_digest(["a", "b", "b"], {"train": 1.0})
+
+
+def test_an_overlap_of_two_splits_names_both_and_a_class():
+    with pytest.raises(ValueError, match=r"'train' and 'test' share 1 classes, 'b'"):
+        check_splits({"train": ("a", "b"), "validation": ("c",), "test": ("b", "d")})

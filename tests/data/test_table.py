@@ -1,0 +1,71 @@
+"""Tables on the host: rows, classes and modalities that are taken from them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fsjax.data.table import Table, modalities, rows, take_classes, take_modalities
+
+CLASSES = ("ant", "bee", "cow", "doe")
+
+
+def small_table() -> Table:
+    """Rows whose value tells their class: 10 * label + a counter."""
+    labels = np.array([2, 0, 1, 2, 3, 0, 2])
+    image = {"image": 10 * labels + np.arange(7), "depth": -labels}
+    sound = {"sound": np.array([[30.0], [0.0], [20.0], [10.0]])}
+    side = {"word": np.arange(4)[:, None], "image": np.arange(4)}
+    return Table(
+        CLASSES,
+        {"seen": rows(image, labels, labels % 2), "heard": rows(sound, np.array([3, 0, 2, 1]))},
+        side,
+    )
+
+
+def test_rows_are_all_present_and_each_is_its_own_group_unless_told():
+    made = rows({"x": np.zeros((3, 2))}, [0, 1, 1])
+    np.testing.assert_array_equal(made.present["x"], np.ones(3, np.float32))
+    np.testing.assert_array_equal(made.group, [0, 1, 2])
+    assert made.labels.dtype == made.group.dtype == np.int32
+    np.testing.assert_array_equal(rows({}, [0, 1], [5, 5]).group, [5, 5])
+
+
+def test_modalities_are_those_of_every_source():
+    assert sorted(modalities(small_table())) == ["depth", "image", "sound"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(CLASSES), unique=True, min_size=1))
+def test_rows_follow_their_class_whatever_the_order(names):
+    table = small_table()
+    taken = take_classes(table, tuple(names))
+    assert taken.classes == tuple(names)
+    for source, part in taken.sources.items():
+        whole = table.sources[source]
+        for label, name in enumerate(names):
+            old = whole.labels == CLASSES.index(name)
+            for modality, x in part.values.items():
+                np.testing.assert_array_equal(x[part.labels == label], whole.values[modality][old])
+                assert len(part.present[modality]) == len(x)
+            np.testing.assert_array_equal(part.group[part.labels == label], whole.group[old])
+        assert set(part.labels) == set(range(len(names)))
+    np.testing.assert_array_equal(taken.side["image"], [CLASSES.index(name) for name in names])
+
+
+def test_a_class_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="no such class in the data: yak"):
+        take_classes(small_table(), ("ant", "yak"))
+
+
+def test_taking_a_modality_drops_the_others_and_sources_left_empty():
+    taken = take_modalities(small_table(), ("image",))
+    assert list(taken.sources) == ["seen"] and list(taken.side) == ["image"]
+    seen = taken.sources["seen"]
+    assert list(seen.values) == list(seen.present) == ["image"]
+    np.testing.assert_array_equal(seen.labels, small_table().sources["seen"].labels)
+
+
+def test_a_modality_that_is_not_there_is_named_with_those_that_are():
+    with pytest.raises(ValueError, match=r"no modality smell; it has .*image.*sound"):
+        take_modalities(small_table(), ("image", "smell"))

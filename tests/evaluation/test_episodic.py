@@ -1,0 +1,95 @@
+"""Evaluation: the episodes that are drawn, and what a prediction may depend on."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fsjax.evaluation.episodic import FIGURES, episode_logits, evaluate, is_transductive
+from fsjax.evaluation.figures import accuracy
+from fsjax.heads.distances import squared_euclidean
+from fsjax.heads.prototype import class_means, prototype
+from fsjax.learners.metric import metric
+from fsjax.types import Episode, Inputs, Learner, Network, Support
+
+IDENTITY = Network(lambda key, inputs: {}, lambda params, inputs, **_: (inputs.values["x"], {}))
+PROTOTYPE = metric(IDENTITY, prototype())
+PARAMS = {"network": {}, "head": {"log_temperature": jnp.zeros(())}}
+KEY = jax.random.key(0)
+
+
+@jax.tree_util.Partial
+def sample(key) -> Episode:
+    """Two ways, two shots, three queries of each; one draw of random numbers."""
+    labels = jnp.eye(2)[jnp.array([0, 0, 1, 1, 0, 0, 0, 1, 1, 1])]
+    x = jax.random.normal(key, (10, 2)) + labels
+
+    def inputs(x):
+        return Inputs({"x": x}, {"x": jnp.ones(len(x))})
+
+    support = Support(inputs(x[:4]), labels[:4], Inputs({}, {}))
+    return Episode(support, inputs(x[4:]), labels[4:])
+
+
+def centred() -> Learner:
+    """Moves the queries to the mean of the prototypes: the queries share information."""
+
+    def predict(params, task, query, *, key=None, train=False):
+        x = query.values["x"]
+        return -squared_euclidean(x - x.mean(0) + task.mean(0), task)
+
+    def adapt(params, support, *, key=None, train=False):
+        return class_means(support.inputs.values["x"], support.labels)
+
+    return Learner(None, adapt, predict)
+
+
+def evaluated(**options):
+    return evaluate(PROTOTYPE, PARAMS, KEY, sample=sample, **options)
+
+
+@pytest.fixture(scope="module")
+def figures():
+    return evaluated(num_episodes=10)
+
+
+def test_figures_are_those_of_a_loop_over_episodes(figures):
+    assert set(figures) == {f.__name__ for f in FIGURES}
+
+    @jax.jit
+    def one(i):
+        episode = sample(jax.random.fold_in(KEY, i))
+        logits = episode_logits(PROTOTYPE, PARAMS, episode)
+        return {f.__name__: f(logits, episode.targets) for f in FIGURES}
+
+    loop = jax.tree.map(lambda *x: np.stack(x), *(one(i) for i in range(10)))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), loop, figures)
+
+
+def test_neither_the_batch_size_nor_the_number_changes_an_episode(figures):
+    more = evaluated(num_episodes=13, batch=4)
+    assert more["reliability"].shape == (13, 3, 15)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[:10], rtol=1e-5), figures, more)
+
+
+def test_other_figures_can_be_asked_for():
+    def largest(logits, targets):
+        return logits.max()
+
+    shapes = jax.eval_shape(lambda: evaluated(num_episodes=2, figures=(accuracy, largest)))
+    assert set(shapes) == {"accuracy", "largest"}
+
+
+def test_prototypes_are_inductive_and_centred_queries_transductive():
+    episode = sample(KEY)
+    assert not is_transductive(PROTOTYPE, PARAMS, episode)
+    assert is_transductive(centred(), PARAMS, episode)
+
+
+def test_one_query_cannot_tell_whether_queries_share_information():
+    episode = sample(KEY)
+    query = jax.tree.map(lambda x: x[:1], episode.query)
+    with pytest.raises(ValueError, match="an episode of one query cannot tell"):
+        is_transductive(PROTOTYPE, PARAMS, Episode(episode.support, query, episode.targets[:1]))

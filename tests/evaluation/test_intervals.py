@@ -1,0 +1,52 @@
+"""Intervals against the textbook and by simulation."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from fsjax.evaluation.intervals import Z95, mean_ci95, paired_difference
+
+RNG = np.random.default_rng(0)
+
+
+def test_the_interval_is_that_of_the_normal_approximation():
+    x = RNG.beta(2, 1, 50)
+    interval = mean_ci95(x)
+    low, high = stats.norm.interval(0.95, loc=x.mean(), scale=stats.sem(x))
+    np.testing.assert_allclose(interval.mean, x.mean(), rtol=1e-12)
+    np.testing.assert_allclose(interval.half_width, (high - low) / 2, rtol=1e-6)
+    assert pytest.approx(stats.norm.ppf(0.975), abs=1e-6) == Z95
+
+
+def test_float32_figures_are_averaged_in_double_precision():
+    x = np.full(100_000, 0.1, np.float32)
+    assert mean_ci95(x).mean == pytest.approx(np.float64(np.float32(0.1)), rel=1e-12)
+
+
+def test_intervals_hold_the_truth_95_times_in_100():
+    samples = RNG.binomial(10, 0.7, (1000, 200)) / 10
+    intervals = [mean_ci95(x) for x in samples]
+    covered = np.mean([abs(i.mean - 0.7) <= i.half_width for i in intervals])
+    assert abs(covered - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 1000)
+
+
+def test_a_paired_difference_is_far_sharper_than_two_intervals():
+    difficulty = RNG.normal(size=300)
+    a, b = (difficulty + shift + 0.1 * RNG.normal(size=300) for shift in (0.05, 0.0))
+    paired = paired_difference(a, b)
+    np.testing.assert_allclose(paired, mean_ci95(a - b), rtol=1e-12)
+    test = stats.ttest_rel(a, b)
+    np.testing.assert_allclose(paired.mean / paired.half_width * Z95, test.statistic, rtol=1e-6)
+    assert paired.mean - paired.half_width > 0 > mean_ci95(a).mean - mean_ci95(b).mean - 0.1
+    assert paired_difference(b, a).mean == -paired.mean
+
+
+@pytest.mark.parametrize("x", [[0.5], [], [[0.1, 0.2]], 0.5])
+def test_fewer_than_two_episodes_have_no_interval(x):
+    with pytest.raises(ValueError, match="figures of two episodes or more"):
+        mean_ci95(x)
+
+
+def test_figures_of_other_episodes_cannot_be_paired():
+    with pytest.raises(ValueError, match=r"same episodes, got \(3,\) \(4,\)"):
+        paired_difference(np.zeros(3), np.zeros(4))

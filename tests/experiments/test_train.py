@@ -1,0 +1,197 @@
+"""The main job end to end on a small npz: results, resume to the same bits, bad input."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import build, evaluate, jobs, results, train
+from experiments.configs import emoji, emoji_long, smoke
+from fsjax.training.loop import Diverged
+
+ROOT = Path(__file__).parents[2]
+
+
+def write_npz(path, **changes):
+    """Sixty classes of six rows, told apart by a picture and by two numbers."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(60), 6)
+    shape, number = random.normal(size=(60, 3, 3, 1)), random.normal(size=(60, 2))
+    arrays = {
+        "cls": labels,
+        "pictures": (shape[labels] + 0.3 * random.normal(size=(360, 3, 3, 1))).astype(np.float32),
+        "numbers": (number[labels] + 0.3 * random.normal(size=(360, 2))).astype(np.float32),
+    }
+    np.savez(path, **(arrays | changes))
+    return path
+
+
+def small(path, **train_settings):
+    """The default config cut down to the npz."""
+    config = emoji.get_config()
+    config.data.update(name="npz", path=str(path), columns="image:pictures,tabular:numbers")
+    config.update(modalities="image,tabular", compare="tabular,raw", workers=1)
+    config.encoders.image = "raw"
+    config.train.update(steps=4, chunk=2, ways=4, queries=1, drop=0.2, **train_settings)
+    config.validation.update(ways=4, queries=1, episodes=8)
+    config.test.update(settings=((3, 1), (3, 2)), episodes=20)
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    config = small(write_npz(folder / "data.npz"))
+    return config, folder / "work", train.train(config, folder / "work")
+
+
+def test_every_model_has_a_result_in_every_setting(finished):
+    _, workdir, lines = finished
+    rows = [line for line in lines if line["kind"] == "result"]
+    assert {(r["model"], r["ways"], r["shots"]) for r in rows} == {
+        (name, 3, shots) for name in ("attention", "tabular", "raw") for shots in (1, 2)
+    }
+    for row in rows:
+        with np.load(workdir / jobs.episodes_file(row["model"], row)) as figures:
+            assert row["accuracy"] == pytest.approx(figures["accuracy"].mean())
+            assert len(figures["accuracy"]) == row["episodes"] == 20
+        assert not row["transductive"] and row["ci95"] > 0 and row["seed"] == 0
+
+
+def test_comparisons_are_paired_on_the_same_episodes(finished):
+    _, workdir, lines = finished
+    pairs = [line for line in lines if line["kind"] == "comparison"]
+    assert {p["against"] for p in pairs} == {"tabular", "raw"}
+    figures = [
+        np.load(workdir / jobs.episodes_file(name, pairs[0]))["accuracy"]
+        for name in ("attention", pairs[0]["against"])
+    ]
+    assert pairs[0]["difference"] == pytest.approx((figures[0] - figures[1]).mean())
+
+
+def test_the_page_and_the_arrays_for_it_are_there(finished):
+    _, workdir, _ = finished
+    assert "attention" in (workdir / "report.html").read_text()
+    with np.load(workdir / "inspection.npz") as shown:
+        np.testing.assert_allclose(shown["attention"].sum(0), 1.0, rtol=1e-5)
+        assert shown["confusion"].sum() > 0
+
+
+def test_a_finished_run_run_again_changes_nothing(finished):
+    config, workdir, lines = finished
+    again = train.train(config, workdir)
+    assert [results._identity(x) for x in again] == [results._identity(x) for x in lines]
+
+
+def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, monkeypatch):
+    config, workdir, _ = finished
+    save = jobs.Checkpoints.save
+
+    def die(self, state, metrics=None):
+        save(self, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs.Checkpoints, "save", die)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(config, tmp_path / "work")
+    monkeypatch.undo()
+    train.train(config, tmp_path / "work")
+    for name in ("attention_3w1s.npz", "tabular_3w2s.npz"):
+        with (
+            np.load(workdir / "episodes" / name) as a,
+            np.load(tmp_path / "work/episodes" / name) as b,
+        ):
+            assert all((a[key] == b[key]).all() for key in a)
+    logs = [d / "models/attention/metrics.jsonl" for d in (workdir, tmp_path / "work")]
+    assert logs[0].read_text() == logs[1].read_text()
+
+
+def test_a_trained_run_is_evaluated_in_other_settings(finished, tmp_path):
+    _, workdir, _ = finished
+    shutil.copytree(workdir, tmp_path / "work")
+    workdir = tmp_path / "work"
+    command = ["--workdir", str(workdir), "--settings", "2x1", "--models", "tabular"]
+    evaluate.main([*command, "--shared-groups"])
+    added = results.read_lines(workdir / "results.jsonl")[-1]
+    assert (added["model"], added["ways"], added["shots"]) == ("tabular", 2, 1)
+    assert not added["apart"]
+
+
+def test_evaluation_refuses_a_folder_without_a_run_and_a_model_that_is_not_there(finished):
+    with pytest.raises(SystemExit, match=r"no config\.json"):
+        evaluate.main(["--workdir", "/nowhere"])
+    with pytest.raises(SystemExit, match="did you mean 'tabular'"):
+        evaluate.main(["--workdir", str(finished[1]), "--models", "tabulr"])
+
+
+def test_a_work_directory_of_another_config_is_refused(finished):
+    config, workdir, _ = finished
+    other = config.copy_and_resolve_references()
+    other.train.ways = 5
+    with pytest.raises(SystemExit, match=r"train\.ways was 4 and is 5"):
+        train.train(other, workdir)
+
+
+def test_a_work_directory_that_cannot_be_made_is_named(finished, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match=r"cannot write the work directory .*file"):
+        train.train(finished[0], tmp_path / "file" / "work")
+
+
+def test_a_loss_that_becomes_nan_stops_the_run_and_names_the_step(finished, tmp_path):
+    config = finished[0].copy_and_resolve_references()
+    config.update(compare="")
+    config.train.update(learning_rate=1e30)
+    with pytest.raises(Diverged, match=r"at step [0-3].*last good checkpoint is kept"):
+        train.train(config, tmp_path / "work")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("fusion", "atention", "did you mean 'attention'"),
+        ("compare", "image,sound", "config.compare='sound' is not one of"),
+        ("norm", "batch", "config.norm='batch' is not one of group"),
+        ("modalities", "image,smell", "the data has no modality smell"),
+    ],
+)
+def test_names_that_nothing_has_are_refused(finished, tmp_path, key, value, message):
+    config = finished[0].copy_and_resolve_references()
+    config[key] = value
+    with pytest.raises(ValueError, match=message):
+        train.train(config, tmp_path / "work")
+
+
+def test_too_few_rows_for_the_episodes_name_split_and_class(finished, tmp_path):
+    config = finished[0].copy_and_resolve_references()
+    config.test.settings = ((3, 5),)
+    with pytest.raises(ValueError, match=r"the test split: class '\d+' has 6 rows"):
+        train.train(config, tmp_path / "work")
+
+
+def test_nan_in_the_data_is_named(tmp_path):
+    bad = np.zeros((360, 2), np.float32)
+    bad[7] = np.nan
+    with pytest.raises(ValueError, match="numbers"):
+        train.train(small(write_npz(tmp_path / "bad.npz", numbers=bad)), tmp_path / "work")
+
+
+def test_an_unknown_key_on_the_command_line_names_the_nearest():
+    command = [sys.executable, "-m", "experiments.train", "--config.train.stepz=1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0 and 'Did you mean "steps"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("module", [emoji, emoji_long, smoke])
+def test_configs_name_parts_that_exist(module):
+    config = module.get_config()
+    variants = build.models(config)
+    assert list(variants) == ["attention", "image", "text", "audio", "concat", "raw"]
+    assert all(build.model(variant).fast is not None for variant in variants.values())
+    assert json.dumps(results.plain(config)) and jax.device_count()
