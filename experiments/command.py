@@ -3,15 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, logging
 from ml_collections import config_flags
 
 DEFAULT = Path(__file__).parent / "configs" / "emoji.py"
-
-
-def define_config() -> flags.FlagHolder:
-    """Defines --config, a file with get_config(), whose values --config.key=value override."""
-    return config_flags.DEFINE_config_file("config", str(DEFAULT), "The config file.")
+# --config is a file with get_config(), whose values --config.key=value override.
+CONFIG = config_flags.DEFINE_config_file("config", str(DEFAULT), "The config file.")
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
@@ -23,5 +20,6 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Runs a command with its flags parsed."""
+    """Runs a command with its flags parsed and the libraries' notes held back."""
+    logging.set_verbosity(logging.WARNING)
     app.run(main, flags_parser=parse_flags)

@@ -23,7 +23,6 @@ from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
 from fsjax.types import Pool
 
-CONFIG = command.define_config()
 WORKDIR = flags.DEFINE_string("workdir", None, "Where results go; runs/DATE by default.")
 
 
@@ -87,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the job that the flags ask for and prints its results."""
     start = time.perf_counter()
     workdir = Path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    print(report.table(train(CONFIG.value, workdir)))
+    print(report.table(train(command.CONFIG.value, workdir)))
     print(f"\n{workdir / 'report.html'} ({(time.perf_counter() - start) / 60:.1f} minutes)")
 
 

@@ -40,20 +40,17 @@ def gaussian_episode(
       The episode, modalities [S, dimensions + nuisances] and [Q, dimensions + nuisances].
     """
     ways, per_class = 2, shots + queries
-
-    def rows(key: Key, scale: float) -> Array:
-        key_mean, key_noise, key_nuisance = jax.random.split(key, 3)
-        mean = spread * jax.random.normal(key_mean, (ways, 1, dimensions))
-        signal = mean + jax.random.normal(key_noise, (ways, per_class, dimensions))
-        noise = 3.0 * jax.random.normal(key_nuisance, (ways, per_class, nuisances))
-        return scale * jnp.concatenate([signal, noise], axis=-1)
-
-    keys = jax.random.split(key, len(scales))
-    drawn = {name: rows(k, scales[name]) for k, name in zip(keys, sorted(scales), strict=True)}
+    # One call for all numbers: each call of the generator adds seconds of compilation.
+    shape = (len(scales), ways, 1 + per_class, dimensions + nuisances)
+    drawn = jax.random.normal(key, shape)
+    mean, noise = spread * drawn[:, :, :1, :dimensions], drawn[:, :, 1:]
+    signal = mean + noise[..., :dimensions]
+    rows = jnp.concatenate([signal, 3.0 * noise[..., dimensions:]], axis=-1)
+    scaled = {name: scales[name] * x for name, x in zip(sorted(scales), rows, strict=True)}
     eye = jnp.eye(ways)
 
     def inputs(part: slice, count: int) -> Inputs:
-        values = {m: x[:, part].reshape(ways * count, -1) for m, x in drawn.items()}
+        values = {m: x[:, part].reshape(ways * count, -1) for m, x in scaled.items()}
         return Inputs(values, {m: jnp.ones(ways * count) for m in values})
 
     support = inputs(slice(None, shots), shots)

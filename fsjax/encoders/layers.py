@@ -14,7 +14,8 @@ ToTokens = Callable[[Array], Tokens]  # of feature maps [B, H, W, D]
 
 
 def as_float(x: Array) -> Array:
-    """Floating values as they are, uint8 scaled to [-1, 1]."""
+    """Floating values as they are, uint8 scaled to [-1, 1]; NumPy's in JAX's precision."""
+    x = jnp.asarray(x)
     return x / 127.5 - 1.0 if x.dtype == jnp.uint8 else x
 
 

@@ -29,8 +29,9 @@ class Raw(nn.Module):
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
         """x [B, ...] -> tokens [B, 1, D], D the number of values of a row."""
         flat = as_float(x).reshape(len(x), -1).astype(jnp.float32)
-        norm = jnp.sqrt(jnp.square(flat).sum(-1, keepdims=True))
-        return one_token(flat / jnp.maximum(norm, 1e-6))
+        # The bound stands inside the root, whose derivative at 0 is infinite.
+        norm = jnp.sqrt(jnp.maximum(jnp.square(flat).sum(-1, keepdims=True), 1e-12))
+        return one_token(flat / norm)
 
 
 class Encoded(nn.Module):

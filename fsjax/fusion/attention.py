@@ -14,9 +14,10 @@ class Attention(nn.Module):
 
     After Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762) and, for the query, Set
     Transformer (Lee et al. 2019, https://arxiv.org/abs/1810.00825). Keys live in a common space,
-    where tokens of all modalities see each other; values are the tokens themselves, each modality
-    in a place of its own. So equal weights are concatenation, from which training starts, and
-    few examples are not spent on relearning what the encoders have brought.
+    where tokens of all modalities see each other; values are the tokens themselves, normalised so
+    that no modality is loud by its scale, each modality in a place of its own. So equal weights
+    are concatenation, from which training starts, and nothing that the encoders have brought
+    needs to be learned again.
     """
 
     features: int = 64  # of the common space
@@ -32,7 +33,9 @@ class Attention(nn.Module):
         names = sorted(tokens)
         masks = {m: tokens[m].mask * present[m][:, None] for m in names}
         mask = jnp.concatenate([masks[m] for m in names], axis=1)
-        keys = jnp.concatenate([self._project(m, tokens[m].values) for m in names], axis=1)
+        values = {m: nn.LayerNorm(name=f"norm_{m}")(tokens[m].values) for m in names}
+        projected = [nn.Dense(self.features, name=f"project_{m}")(values[m]) for m in names]
+        keys = jnp.concatenate(projected, axis=1)
         keys = keys + _SelfAttention(self.heads)(keys, mask)
         query = self.param("query", nn.initializers.zeros, (self.features,))
         logits = nn.LayerNorm()(keys) @ query / jnp.sqrt(self.features)
@@ -46,12 +49,8 @@ class Attention(nn.Module):
             share = weights[:, start : start + masks[m].shape[1]]
             start += masks[m].shape[1]
             self.sow("intermediates", m, share.sum(1))
-            read.append(jnp.einsum("bl,bld->bd", share, tokens[m].values))
+            read.append(jnp.einsum("bl,bld->bd", share, values[m]))
         return jnp.concatenate(read, axis=-1)
-
-    def _project(self, name: str, x: Array) -> Array:
-        x = nn.LayerNorm(name=f"norm_{name}")(x)
-        return nn.Dense(self.features, name=f"project_{name}")(x)
 
 
 def attention_shares(

@@ -15,10 +15,13 @@ def mean_pool(tokens: Tokens) -> Array:
 
 
 class Concat(nn.Module):
-    """Concatenation of each modality's mean token, zeros where it is absent."""
+    """Concatenation of each modality's mean token, zeros where it is absent.
+
+    Each is normalised first, so that no modality is loud by its scale.
+    """
 
     @nn.compact
     def __call__(self, tokens: Mapping[str, Tokens], present: Mapping[str, Array]) -> Array:
         """tokens {m: [B, L, D_m]}, present {m: [B]} -> [B, sum of D_m], by name of modality."""
-        pooled = [mean_pool(tokens[m]) * present[m][:, None] for m in sorted(tokens)]
-        return jnp.concatenate(pooled, axis=-1)
+        pooled = {m: nn.LayerNorm(name=f"norm_{m}")(mean_pool(tokens[m])) for m in sorted(tokens)}
+        return jnp.concatenate([z * present[m][:, None] for m, z in pooled.items()], axis=-1)

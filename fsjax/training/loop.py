@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fsjax.types import Metrics, TrainState
+from fsjax.types import Best, Metrics, Params, TrainState
 
 Chunk = Callable[[TrainState, int], tuple[TrainState, Metrics]]  # state, steps to take
 Hook = Callable[[TrainState, Metrics], TrainState]  # metrics lead with [steps of the chunk]
@@ -52,20 +53,24 @@ def stop_if_diverged(state: TrainState, metrics: Metrics) -> TrainState:
     """A hook to stand before the one that saves: nothing that is not finite is kept.
 
     Raises:
-      Diverged: if the loss was NaN or infinite; says at which step.
+      Diverged: if a loss or a parameter is NaN or infinite; says at which step.
     """
-    bad = ~np.isfinite(np.asarray(metrics["loss"]))
+    loss = np.asarray(metrics["loss"])
+    # A last step may spoil the parameters after its own loss was still finite.
+    intact = all(np.isfinite(x).all() for x in jax.tree.leaves(state.params))
+    bad = np.append(~np.isfinite(loss), not intact)
     if bad.any():
-        step = int(state.step) - len(bad) + int(np.argmax(bad))
+        first = int(np.argmax(bad))
+        what = f"the loss became {loss[first]}" if first < len(loss) else "a parameter is NaN"
         raise Diverged(
-            f"the loss became {np.asarray(metrics['loss'])[np.argmax(bad)]} at step {step}; the "
-            "last good checkpoint is kept. Try a smaller learning rate, or clip the gradients"
+            f"{what} at step {int(state.step) - len(loss) + first}; the last good checkpoint is "
+            "kept. Try a smaller learning rate, or clip the gradients"
         )
     return state
 
 
 def keep_best(
-    measure: Callable[[TrainState], tuple[Metrics, float]], record: Callable[[int, float], None]
+    measure: Callable[[TrainState], tuple[Params, float]], record: Callable[[int, float], None]
 ) -> Hook:
     """A hook that validates and keeps the best parameters in the state.
 
@@ -80,13 +85,11 @@ def keep_best(
     def hook(state: TrainState, metrics: Metrics) -> TrainState:
         params, figure = measure(state)
         record(int(state.step), figure)
-        best = state.best
-        if figure > float(best.figure):
-            best = best._replace(
-                params=params, figure=jnp.asarray(figure), step=state.step, misses=best.misses * 0
-            )
+        figure = jnp.asarray(figure, jnp.float32)
+        if figure > state.best.figure:
+            best = Best(params, figure, state.step, jnp.zeros_like(state.step))
         else:
-            best = best._replace(misses=best.misses + 1)
+            best = state.best._replace(misses=state.best.misses + 1)
         return state._replace(best=best)
 
     return hook

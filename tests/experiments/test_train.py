@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import build, evaluate, jobs, results, train
+from experiments import bench, build, evaluate, jobs, results, train
 from experiments.configs import emoji, emoji_long, smoke
 from fsjax.training.loop import Diverged
 
@@ -186,6 +186,13 @@ def test_an_unknown_key_on_the_command_line_names_the_nearest():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0 and 'Did you mean "steps"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_bench_times_chunks_single_steps_and_sampling(finished, monkeypatch):
+    monkeypatch.setattr(bench, "REPEATS", 1)
+    times = bench.measure(finished[0])
+    assert set(times) == {"scanned chunk", "single steps", "sampling"}
+    assert min(times.values()) > 0
 
 
 @pytest.mark.parametrize("module", [emoji, emoji_long, smoke])

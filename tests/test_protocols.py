@@ -1,0 +1,194 @@
+"""What every learner promises, over all combinations of parts that a config can name."""
+
+from itertools import product
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import build
+from experiments.configs.emoji import get_config
+from fsjax.encoders.layers import one_token
+from fsjax.evaluation.episodic import is_transductive
+from fsjax.objectives.losses import cross_entropy
+from fsjax.types import Episode, Inputs, Support
+
+RNG = np.random.default_rng(0)
+KEY = jax.random.key(0)
+PARTS = {
+    "learner": build.LEARNERS,
+    "head": build.HEADS,
+    "distance": build.DISTANCES,
+    "fusion": build.FUSIONS,
+    "norm": build.NORMS,
+}
+COMBINATIONS = [dict(zip(PARTS, names, strict=True)) for names in product(*PARTS.values())]
+WAYS, SUPPORTS, PADDING, QUERIES = 4, 6, 2, 6
+
+
+class Tiny(nn.Module):
+    """A linear map and a norm, wide enough for groups."""
+
+    norm: type[nn.Module]
+
+    @nn.compact
+    def __call__(self, x, weight, *, train=False):
+        return one_token(self.norm()(nn.Dense(32)(x), weight, train=train))
+
+
+def rows(number: int) -> Inputs:
+    values = {m: RNG.normal(1.0, 2.0, size=(number, 5)).astype(np.float32) for m in ("a", "b")}
+    present = {"a": np.ones(number), "b": np.arange(number) % 3 > 0}
+    return Inputs(values, {m: x.astype(np.float32) for m, x in present.items()})
+
+
+def support_of(inputs: Inputs, labels) -> Support:
+    return Support(inputs, np.asarray(labels, np.float32), Inputs({}, {}))
+
+
+LABELS = np.eye(WAYS)[[0, 1, 2, 3, 1, 1]]
+SUPPORT = support_of(rows(SUPPORTS), LABELS)
+QUERY = rows(QUERIES)
+TARGETS = np.eye(WAYS, dtype=np.float32)[[0, 1, 2, 3, 3, 0]]
+FIRST = support_of(rows(3), np.eye(3))  # what parameters are made for: other ways, other shots
+ORDER = np.array([3, 0, 5, 1, 4, 2])
+
+
+def padded(garbage: float, labels=LABELS) -> Support:
+    """Padding rows in front, so that the others change their places."""
+    values, present = SUPPORT.inputs
+    values = {m: np.pad(x, ((PADDING, 0), (0, 0))) for m, x in values.items()}
+    for x in values.values():
+        x[:PADDING] = garbage
+    present = {m: np.pad(x, (PADDING, 0), constant_values=1) for m, x in present.items()}
+    return support_of(Inputs(values, present), np.pad(labels, ((PADDING, 0), (0, 0))))
+
+
+def half_replaced(query: Inputs) -> Inputs:
+    half = np.arange(QUERIES) * (np.arange(QUERIES) < QUERIES // 2)
+    return jax.tree.map(lambda x: x[half], query)
+
+
+# Asked of the same program, one after another.
+VARIANTS = {
+    "zeros": (padded(0.0), QUERY),
+    "garbage": (padded(1e3), QUERY),
+    "nan": (padded(np.nan), QUERY),
+    "soft": (padded(0.0, RNG.dirichlet(np.ones(WAYS), size=SUPPORTS)), QUERY),
+    "permuted": (padded(0.0), jax.tree.map(lambda x: x[ORDER], QUERY)),
+    "replaced": (padded(0.0), half_replaced(QUERY)),
+}
+
+
+def model_of(names: dict[str, str]) -> build.Model:
+    config = get_config()
+    config.modalities = "a,b"
+    config.update(names)
+    with pytest.MonkeyPatch.context() as patch, config.unlocked():
+        patch.setitem(build.ENCODERS, "tiny", Tiny)
+        config.encoders = {"a": "tiny", "b": "mlp", "tabular": "mlp"}
+        return build.model(config)
+
+
+def logits_of(learner, params, support, query, **options):
+    task = learner.adapt(params, support, **options)
+    return learner.predict(params, task, query, **options)
+
+
+class Case(NamedTuple):
+    norm: str
+    model: build.Model
+    params: dict
+    logits: np.ndarray  # [Q, W] without padding
+    variants: dict[str, np.ndarray]
+    gradients: list
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fast_compilation():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda names: "-".join(names.values()))
+def case(request):
+    """One learner, and all that is asked of it in one program."""
+    model = model_of(request.param)
+    learner = model.learner
+    stacked = jax.tree.map(lambda *x: np.stack(x), *VARIANTS.values())
+
+    def loss(params, support):
+        options = {"key": KEY, "train": True}
+        return cross_entropy(logits_of(learner, params, support, QUERY, **options), TARGETS)
+
+    @jax.jit
+    def everything(stacked):
+        params = learner.init(KEY, FIRST)
+        plain = logits_of(learner, params, SUPPORT, QUERY)
+        variants = jax.lax.map(lambda v: logits_of(learner, params, *v), stacked)
+        gradients = jax.lax.map(lambda v: jax.grad(loss)(params, v[0]), stacked)
+        return params, plain, variants, gradients
+
+    params, plain, variants, gradients = everything(stacked)
+    answers = dict(zip(VARIANTS, np.asarray(variants), strict=True))
+    return Case(request.param["norm"], model, params, np.asarray(plain), answers, gradients)
+
+
+def close(a, b):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_logits_have_one_column_for_each_way_also_if_parameters_were_made_for_others(case):
+    assert case.logits.shape == (QUERIES, WAYS) and np.isfinite(case.logits).all()
+    assert np.ptp(case.logits, axis=0).min() > 1e-3 and np.ptp(case.logits, axis=1).min() > 1e-3
+
+
+@pytest.mark.parametrize("garbage", ["zeros", "garbage", "nan"])
+def test_padding_rows_of_the_support_change_nothing(case, garbage):
+    close(case.variants[garbage], case.logits)
+
+
+def test_soft_labels_are_taken_and_matter(case):
+    soft = case.variants["soft"]
+    assert np.isfinite(soft).all() and np.abs(soft - case.logits).max() > 1e-3
+
+
+def test_queries_in_another_order_get_their_logits_in_that_order(case):
+    close(case.variants["permuted"], case.logits[ORDER])
+
+
+def test_only_the_norm_episode_lets_a_query_depend_on_the_others(case):
+    half = slice(QUERIES // 2)
+    difference = np.abs(case.variants["replaced"][half] - case.logits[half]).max()
+    assert (difference > 0.01) if case.norm == "episode" else (difference < 1e-3)
+
+
+def test_gradients_through_adaptation_and_prediction_are_finite_and_reach_every_part(case):
+    assert all(np.isfinite(g).all() for g in jax.tree.leaves(case.gradients))
+    assert np.any(case.gradients["network"]["encoders_a"]["Dense_0"]["kernel"][0])
+
+
+def test_rows_are_encoded_once_only_where_they_do_not_share_statistics(case):
+    assert (case.model.fast is None) == (case.norm in build.ROWS_SHARE)
+
+
+SOME = {"learner": "metric", "head": "prototype", "distance": "euclidean", "fusion": "attention"}
+
+
+@pytest.mark.parametrize("norm", ["support", "episode"])
+def test_a_run_is_marked_as_transductive_for_the_norm_episode_alone(norm):
+    learner = model_of(SOME | {"norm": norm}).learner
+    params = jax.jit(learner.init)(KEY, FIRST)
+    episode = Episode(SUPPORT, jax.tree.map(jnp.asarray, QUERY), TARGETS)
+    assert is_transductive(learner, params, episode) == (norm == "episode")
+
+
+def test_logits_are_the_same_without_jit():
+    learner = model_of(SOME | {"norm": "support"}).learner
+    params = jax.jit(learner.init)(KEY, FIRST)
+    jitted = jax.jit(lambda params: logits_of(learner, params, SUPPORT, QUERY))(params)
+    close(logits_of(learner, params, SUPPORT, QUERY), jitted)
