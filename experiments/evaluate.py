@@ -14,7 +14,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import build, jobs, report, results
+from experiments import build, jobs, report, results, tables
 from fsjax.data.pool import make_pool
 
 
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         lines = evaluate_run(args.workdir, trained, asked, args.models)
     except ValueError as error:
         raise SystemExit(f"{parser.prog}: {error}") from error
-    print(report.table(lines))
+    print(tables.table(lines))
 
 
 if __name__ == "__main__":

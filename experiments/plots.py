@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
-from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -66,8 +65,6 @@ STYLE = matplotlib.rc_context(
 )
 SMALL = (4.2, 2.8)  # inches; two stand side by side on a desk, one on a phone
 PIXELS = 110  # of an inch on a wide screen
-SCATTER = np.array([460.0, 330.0])  # points
-THUMBNAIL = 30.0  # points
 
 
 def css() -> str:
@@ -109,7 +106,7 @@ def curves(
     Returns:
       An SVG element.
     """
-    figure, axes = _axes(SMALL)
+    figure, axes = new_axes(SMALL)
     all_x = sorted({x for points in series.values() for x, *_ in points})
     step = 0.012 * (all_x[-1] - all_x[0]) if all_x else 0.0
     for place, (name, points) in enumerate(series.items()):
@@ -133,7 +130,7 @@ def curves(
         axes.set_xticks(all_x)
     if percent:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    return _svg(figure, alt)
+    return as_svg(figure, alt)
 
 
 @STYLE
@@ -150,7 +147,7 @@ def confusion(shares: np.ndarray, classes: Sequence[str], *, alt: str) -> str:
     """
     number = len(classes)
     side = 0.9 + max(0.2 * number, 2.4)
-    figure, axes = _axes((side + 0.9, side))
+    figure, axes = new_axes((side + 0.9, side))
     rows, columns = np.nonzero(shares)
     cells = [Rectangle((j - 0.5, i - 0.5), 1, 1) for i, j in zip(rows, columns, strict=True)]
     # Opacity instead of a colour map: it fits a light page and a dark one.
@@ -170,46 +167,7 @@ def confusion(shares: np.ndarray, classes: Sequence[str], *, alt: str) -> str:
     axes.grid(False)
     axes.grid(True, which="minor")
     axes.set(xlabel="predicted", ylabel="true")
-    return _svg(figure, alt)
-
-
-@STYLE
-def episode(arrays: Mapping[str, np.ndarray], *, alt: str) -> str:
-    """One episode in the plane of its first two principal components.
-
-    Args:
-      arrays: picture_* of inspection.npz; rows are dots where there are no images.
-      alt: what the figure shows.
-
-    Returns:
-      An SVG element.
-    """
-    kinds, labels = arrays["picture_kinds"], arrays["picture_labels"]
-    points, share = _principal(np.asarray(arrays["picture_features"], float))
-    points = _fit(points)
-    figure, axes = _axes(SCATTER / 72)
-    colours = [SERIES[int(way) % len(SERIES)] for way in labels]
-    stars, rows = np.nonzero(kinds == "prototype")[0], np.nonzero(kinds != "prototype")[0]
-    wrong = np.zeros(len(kinds), bool)
-    wrong[kinds == "query"] = arrays["picture_predictions"] != labels[kinds == "query"]
-    frames = [(WRONG if wrong[i] else RIGHT) if kinds[i] == "query" else colours[i] for i in rows]
-    images = arrays.get("picture_images")
-    spread = points if images is None else _spread(points, fixed=kinds == "prototype")
-    for i, frame in zip(rows, frames, strict=True):
-        dot = {"s": 12, "color": colours[i], "zorder": 2, "linewidths": 0}
-        if images is None:
-            dot = {"s": 60, "color": colours[i], "edgecolors": frame, "zorder": 2, "linewidths": 2}
-        axes.scatter(*points[i], **dot)
-        if images is not None:
-            _thumbnail(axes, images[i], points[i], spread[i], frame, colours[i], wrong[i])
-    for i in stars:
-        style = {"marker": "*", "s": 190, "color": colours[i], "edgecolors": PAPER}
-        axes.scatter(*points[i], **style, linewidths=1, zorder=6)
-    for axis, part in zip((axes.set_xlabel, axes.set_ylabel), share, strict=True):
-        axis(f"principal component, {part:.0%} of the variance")
-    axes.spines[:].set_visible(False)
-    axes.set(xlim=(0, SCATTER[0]), ylim=(0, SCATTER[1]), xticks=[], yticks=[], aspect="equal")
-    return _svg(figure, alt)
+    return as_svg(figure, alt)
 
 
 @STYLE
@@ -224,7 +182,7 @@ def attention(modalities: Sequence[str], shares: np.ndarray, *, alt: str) -> str
     Returns:
       An SVG element.
     """
-    figure, axes = _axes((SMALL[0], 0.8 + 0.5 * len(modalities)))
+    figure, axes = new_axes((SMALL[0], 0.8 + 0.5 * len(modalities)))
     rows = np.arange(len(modalities))
     low, left, middle, right, high = np.percentile(shares, (5, 25, 50, 75, 95), axis=1)
     # Drawn by hand: Axes.boxplot imports pyplot, and with it the machine's window system.
@@ -239,15 +197,15 @@ def attention(modalities: Sequence[str], shares: np.ndarray, *, alt: str) -> str
     axes.grid(False, axis="y")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.4, -0.6), xlabel="share of attention")
-    return _svg(figure, alt)
+    return as_svg(figure, alt)
 
 
-def _axes(size: Sequence[float]) -> tuple[Figure, Axes]:
+def new_axes(size: Sequence[float]) -> tuple[Figure, Axes]:
     figure = Figure(tuple(size), layout="constrained")
     return figure, figure.subplots()
 
 
-def _svg(figure: Figure, alt: str) -> str:
+def as_svg(figure: Figure, alt: str) -> str:
     """The figure as an element to stand in HTML, in the variables of the page."""
     file = io.BytesIO()
     with warnings.catch_warnings():
@@ -268,63 +226,3 @@ def _svg(figure: Figure, alt: str) -> str:
 
 def _font(match: re.Match[str]) -> str:
     return f"font-size: {match[1].strip()}" if match[1] else "font-family: inherit"
-
-
-def _principal(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two principal components [N, 2], and the share [2] of the variance in each."""
-    left, scale, _ = np.linalg.svd(features - features.mean(0), full_matrices=False)
-    left, scale = (np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 2)]) for x in (left, scale))
-    return (left * scale)[:, :2], scale[:2] ** 2 / max((scale**2).sum(), 1e-12)
-
-
-def _fit(points: np.ndarray) -> np.ndarray:
-    """Points scaled, alike in both directions, into SCATTER with room for a thumbnail."""
-    low, high = points.min(0), points.max(0)
-    scale = ((SCATTER - 2.2 * THUMBNAIL) / np.maximum(high - low, 1e-9)).min()
-    return SCATTER / 2 + scale * (points - (low + high) / 2)
-
-
-def _spread(points: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    """Places near the points where thumbnails do not cover each other or what is fixed."""
-    size = 1.15 * THUMBNAIL
-    places = points + np.random.default_rng(0).normal(size=points.shape)
-    places[fixed] = points[fixed]
-    need = np.where(fixed[:, None] | fixed[None], 0.75 * size, size) - 2 * size * np.eye(
-        len(points)
-    )
-    for _ in range(300):
-        apart = places[:, None] - places[None]
-        lack = need[..., None] - np.abs(apart)
-        along = lack == lack.min(-1, keepdims=True)
-        push = np.where((lack > 0).all(-1, keepdims=True) & along, np.sign(apart) * lack, 0.0)
-        places = places + np.where(fixed[:, None], 0.0, 0.3 * push.sum(1))
-        places = np.clip(places, 0.6 * THUMBNAIL, SCATTER - 0.6 * THUMBNAIL)
-    return np.where(fixed[:, None], points, places)
-
-
-def _thumbnail(
-    axes: Axes,
-    image: np.ndarray,
-    point: np.ndarray,
-    place: np.ndarray,
-    frame: str,
-    colour: str,
-    dashed: bool,
-) -> None:
-    """Draws an image at its place, framed, with a thin line to its point."""
-    image = np.repeat(image, 3, -1) if image.shape[-1] == 1 else image
-    picture = OffsetImage(image, zoom=0.72 * THUMBNAIL / max(image.shape[:2]))
-    axes.plot(*np.stack([point, place], 1), color=colour, linewidth=0.8, zorder=3)
-    box = AnnotationBbox(
-        picture,
-        tuple(place),
-        pad=0.12,
-        bboxprops={
-            "edgecolor": frame,
-            "facecolor": "#fffffe",  # white on a dark page too, and so none of COLOURS
-            "linewidth": 1.8,
-            "linestyle": (0, (2, 1)) if dashed else "-",
-        },
-        zorder=4,
-    )
-    axes.add_artist(box)

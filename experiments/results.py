@@ -11,12 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON objects of a file, one a line; none if there is no such file."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines() if line]
+from experiments.runs import read_lines
 
 
 def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:

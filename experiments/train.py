@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from experiments import build, command, inspection, jobs, report, results
 from experiments.progress import Board
+from experiments.tables import table
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
 from fsjax.types import Pool
@@ -86,7 +87,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the job that the flags ask for and prints its results."""
     start = time.perf_counter()
     workdir = Path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    print(report.table(train(command.CONFIG.value, workdir)))
+    print(table(train(command.CONFIG.value, workdir)))
     print(f"\n{workdir / 'report.html'} ({(time.perf_counter() - start) / 60:.1f} minutes)")
 
 

@@ -1,6 +1,8 @@
-"""The main job with more steps and, against overfitting, modality dropout for the fusions.
+"""The main job with more steps, and only the models that its claim compares.
 
-Claim: it beats a plain prototype's figures of 600 to 700 steps; see the README, three seeds.
+Claim: it beats what a plain prototype reaches in 600 to 700 steps, image alone 82.9 and 66.8, all
+modalities 88.4 and 75.2 (5-way and 20-way 1-shot), and attention is not below concatenation; see
+the README for what three seeds reached.
 Cost: see the README.
 Command: python -m experiments.train --config=experiments/configs/emoji_long.py --config.seed=0
 """
@@ -13,5 +15,6 @@ from experiments.configs import emoji
 def get_config() -> ConfigDict:
     """The default configuration with more steps."""
     config = emoji.get_config()
-    config.train.update(steps=1200, chunk=150)
+    config.compare = "image,concat"
+    config.train.update(steps=900, chunk=150)
     return config

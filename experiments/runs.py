@@ -1,0 +1,117 @@
+"""What runs left in their work directories, read back."""
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Line = dict[str, Any]
+
+# What a line of a known kind must have.
+NEEDED = {
+    "result": ("model", "ways", "shots", "accuracy", "ci95"),
+    "comparison": ("model", "against", "ways", "shots", "difference", "ci95"),
+}
+
+
+class Run(NamedTuple):
+    """What a work directory holds; a part that is not there is empty."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    lines: list[Line]  # results.jsonl
+    metrics: Mapping[str, list[Line]]  # model -> metrics.jsonl
+    inspection: Mapping[str, np.ndarray]
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return self.folder.resolve().name
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a work directory.
+
+    Args:
+      folder: of a run; of one that was killed, parts may be missing.
+
+    Returns:
+      What is there.
+
+    Raises:
+      ValueError: if it is no work directory or a file is damaged; says which, and what to do.
+    """
+    config, inspection = folder / "config.json", folder / "inspection.npz"
+    if not config.is_file() and not (folder / "results.jsonl").is_file():
+        raise ValueError(
+            f"{folder} is not the work directory of a run: it has neither config.json nor "
+            "results.jsonl; name a folder made by `python -m experiments.train --workdir DIR`"
+        )
+    settings, arrays = {}, {}
+    try:
+        part = config
+        if part.exists():
+            settings = dict(json.loads(part.read_text("utf-8")))
+        part = inspection
+        if part.exists():
+            with np.load(part) as file:
+                arrays = dict(file)
+    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{part} is damaged ({error}); remove it, or run again") from error
+    logs = sorted(folder.glob("models/*/metrics.jsonl"))
+    metrics = {log.parent.name: read_lines(log, ("step",)) for log in logs}
+    return Run(folder, settings, read_lines(folder / "results.jsonl"), metrics, arrays)
+
+
+def read_lines(path: Path, needed: Sequence[str] = ()) -> list[Line]:
+    """Reads JSON objects, one a line, of a file that may be missing.
+
+    Args:
+      path: of the file.
+      needed: keys that every line must have, besides those that its kind must have.
+
+    Returns:
+      The objects.
+
+    Raises:
+      ValueError: if a line is damaged; names it.
+    """
+    lines = []
+    for number, text in enumerate(path.read_text("utf-8").splitlines() if path.exists() else (), 1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+            lacking = {*needed, *NEEDED.get(line.get("kind"), ())} - line.keys()
+        except (ValueError, AttributeError) as error:
+            fault = f"{path}, line {number} is damaged: {text[:60]!r}; remove it"
+            raise ValueError(fault) from error
+        if lacking:
+            raise ValueError(f"{path}, line {number} lacks {', '.join(sorted(lacking))}; remove it")
+        lines.append(line)
+    return lines
+
+
+def merge(runs: Sequence[Run]) -> list[Line]:
+    """The lines of all runs, each with the name of its run.
+
+    Runs whose configs differ in nothing but the seed count as one run with several seeds.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        key = json.dumps({**run.config, "seed": None}) if run.config else str(run.folder)
+        seeds = [other.config.get("seed") for other in groups.get(key, ())]
+        again = run.config.get("seed") in seeds
+        groups.setdefault(str(run.folder) if again else key, []).append(run)
+    firsts = [group[0] for group in groups.values()]
+    names = [run.name for run in firsts]
+    names = [r.name if names.count(r.name) == 1 else str(r.folder) for r in firsts]
+    return [
+        {**line, "run": name}
+        for group, name in zip(groups.values(), names, strict=True)
+        for run in group
+        for line in run.lines
+    ]

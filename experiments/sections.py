@@ -1,0 +1,193 @@
+"""The sections of the report on one run: figures, settings, and how to make it again."""
+
+import html
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments import plots, scatter
+from experiments.configs.emoji import get_config
+from experiments.runs import Run
+from experiments.tables import Cell, Grid, alike, as_html, setting
+
+
+def _missing(what: str, why: str) -> str:
+    return f'<p class="missing">No {html.escape(what)}: {html.escape(why)}.</p>'
+
+
+def _figure(svg: str, caption: str, kind: str = "") -> str:
+    caption = f"<figcaption>{html.escape(caption)}</figcaption>"
+    return f'<figure class="{kind}"><div class="scroll">{svg}</div>{caption}</figure>'
+
+
+def _learning(run: Run, order: Sequence[str]) -> str:
+    figures = []
+    for key, title in (("loss", "Training loss"), ("validation", "Validation accuracy")):
+        series = {}
+        for name, lines in run.metrics.items():
+            points = [(line["step"], float(line.get(key, np.nan)), 0.0) for line in lines]
+            if points := [point for point in points if np.isfinite(point[1])]:
+                series[name] = points
+        if not series:
+            figures.append(_missing(title.lower(), "not in models/*/metrics.jsonl"))
+            continue
+        last = ", ".join(f"{name} {points[-1][1]:.3f}" for name, points in series.items())
+        options = {"xlabel": "step", "percent": key == "validation"}
+        svg = plots.curves(series, order, alt=f"{title} by step; at the end {last}.", **options)
+        figures.append(_figure(svg, f"{title} by step"))
+    return f'{plots.legend(order)}<div class="pair">{"".join(figures)}</div>'
+
+
+def _by_setting(run: Run, order: Sequence[str]) -> str:
+    results = [line for line in alike(run.lines) if isinstance(line["shots"], int)]
+    figures = []
+    for axis, other in (("ways", "shots"), ("shots", "ways")):
+        values: dict[int, set[int]] = {}
+        for line in results:
+            values.setdefault(line[other], set()).add(line[axis])
+        held = max(values, key=lambda value: len(values[value]), default=0)
+        if len(values.get(held, ())) < 2:
+            continue
+        series: dict[str, list[tuple[float, float, float]]] = {}
+        for line in sorted(results, key=lambda line: line[axis]):
+            if line[other] == held:
+                point = line[axis], line["accuracy"], line["ci95"]
+                series.setdefault(line["model"], []).append(point)
+        title = f"Test accuracy by {axis}, {held}-{other[:-1]}, with 95% intervals"
+        said = "; ".join(
+            f"{name} " + ", ".join(f"{x}: {y:.1%}" for x, y, _ in points)
+            for name, points in series.items()
+        )
+        svg = plots.curves(series, order, xlabel=axis, percent=True, alt=f"{title}. {said}.")
+        figures.append(_figure(svg, title))
+    if not figures:
+        return _missing("figure by ways or shots", "results.jsonl holds fewer than two of either")
+    return f'{plots.legend(order)}<div class="pair">{"".join(figures)}</div>'
+
+
+def _confusion(arrays: Mapping[str, np.ndarray]) -> str:
+    if not {"confusion", "confusion_classes"} <= arrays.keys():
+        return _missing("confusion matrix", "not in inspection.npz")
+    counts = np.asarray(arrays["confusion"], float)
+    names = list(map(str, arrays["confusion_classes"]))
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    off = shares * (1 - np.eye(len(names)))
+    pairs = np.stack(np.unravel_index(np.argsort(-off, axis=None), off.shape), 1)
+    worst = [(names[i], names[j], off[i, j]) for i, j in pairs[:3] if off[i, j] > 0]
+    said = ", ".join(f"{a} taken for {b} ({share:.0%})" for a, b, share in worst) or "none"
+    caption = f"Shares of each true class in %. Most often: {said}."
+    svg = plots.confusion(shares, names, alt=caption)
+    return _figure(svg, caption, "wide")
+
+
+def _episode(arrays: Mapping[str, np.ndarray]) -> str:
+    keys = ("features", "labels", "kinds", "predictions", "classes")
+    if lacking := [f"picture_{key}" for key in keys if f"picture_{key}" not in arrays]:
+        return _missing("picture of an episode", f"{', '.join(lacking)} not in inspection.npz")
+    kinds, guesses = arrays["picture_kinds"], arrays["picture_predictions"]
+    classes = list(map(str, arrays["picture_classes"]))
+    right = int((guesses == arrays["picture_labels"][kinds == "query"]).sum())
+    caption = (
+        f"One test episode: {right} of {len(guesses)} queries right. Stars are prototypes; support "
+        "is framed in the colour of its class, a query in green if right, in dashed red if wrong. "
+        "Distances in the plane only resemble those the model sees."
+    )
+    if "picture_images" in arrays:
+        caption += " Pictures that would cover each other are moved; a line leads to their place."
+    svg = scatter.episode(arrays, alt=f"{caption} Classes: {', '.join(classes)}.")
+    return plots.legend(classes, "★") + _figure(svg, caption, "wide")
+
+
+def _attention(run: Run) -> str:
+    arrays = run.inspection
+    if not {"attention", "attention_modalities"} <= arrays.keys():
+        if run.config.get("fusion") != "attention":
+            return ""
+        return _missing("attention by modality", "not in inspection.npz")
+    names, shares = list(map(str, arrays["attention_modalities"])), np.asarray(arrays["attention"])
+    means = ", ".join(f"{n} {x:.0%}" for n, x in zip(names, shares.mean(1), strict=True))
+    caption = (
+        f"Share of the attention that each modality gets; mean {means}. Boxes hold half of the "
+        "rows, whiskers nine tenths; dashed: equal shares."
+    )
+    return _figure(plots.attention(names, shares, alt=caption), caption)
+
+
+def _command(config: Mapping[str, Any]) -> str:
+    """The command that trains with a config, as far as it can be told from the default one."""
+
+    def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+        pairs: dict[str, Any] = {}
+        for key, value in settings.items():
+            deeper = isinstance(value, Mapping)
+            pairs |= flat(value, f"{prefix}{key}.") if deeper else {prefix + key: value}
+        return pairs
+
+    def tuples(value: Any) -> Any:
+        return tuple(map(tuples, value)) if isinstance(value, list | tuple) else value
+
+    ours, default = flat(config), flat(get_config().to_dict())
+    command = ["python -m experiments.train --workdir runs/again"]
+    if ours.keys() != default.keys():
+        return f"{command[0]} --config FILE  # one that gives the settings above"
+    changed = {key: value for key, value in ours.items() if tuples(value) != tuples(default[key])}
+    command += [shlex.quote(f"--config.{key}={tuples(value)}") for key, value in changed.items()]
+    return " \\\n    ".join(command)
+
+
+def _facts(run: Run) -> str:
+    """Machine, times and settings of a run, how to make it again, and every result."""
+    results = [line for line in run.lines if line.get("kind") == "result"]
+    facts = {}
+    for key in ("commit", "device", "cores", "versions"):
+        values = [line[key] for line in results if key in line]
+        if key == "versions":
+            values = [", ".join(f"{k} {v}" for k, v in value.items()) for value in values]
+        facts[key] = "; ".join(dict.fromkeys(map(str, values))) or "not noted"
+    facts["evaluation"] = f"{sum(line.get('seconds', 0) for line in results):.0f} s in all"
+    items = "".join(f"<dt>{key}</dt><dd>{html.escape(text)}</dd>" for key, text in facts.items())
+    names = ("model", "setting", "accuracy %", "NLL", "ECE", "episodes", "seconds")
+    rows = [[Cell(name) for name in names]]
+    for line in results:
+        figures = [f"{100 * line['accuracy']:.2f} ± {100 * line['ci95']:.2f}"]
+        figures += [f"{line[key]:.3f}" if key in line else "-" for key in ("nll", "ece")]
+        figures += [str(line.get("episodes", "-")), f"{line.get('seconds', np.nan):.1f}"]
+        rows.append([Cell(text) for text in (line["model"], setting(line), *figures)])
+    every = as_html(Grid(rows, ["Seconds are those of the evaluation."]))
+    every = f"<details><summary>Every result</summary>{every}</details>"
+    return f"<dl>{items}</dl>{_settings(run.config)}{every}"
+
+
+def _settings(config: Mapping[str, Any]) -> str:
+    if not config:
+        return _missing("settings", "config.json is not there")
+    settings = html.escape(json.dumps(config, indent=2))
+    return (
+        f"<p>To make it again:</p><pre>{html.escape(_command(config))}</pre>"
+        f"<details><summary>Settings</summary><pre>{settings}</pre></details>"
+    )
+
+
+def section(run: Run, order: Sequence[str]) -> str:
+    """All that the page tells of one run.
+
+    Args:
+      run: as read; of what is missing, the section says so.
+      order: all names of models of the page, so that each keeps its colour.
+
+    Returns:
+      An HTML element.
+    """
+    parts = {
+        "Learning": _learning(run, order),
+        "Ways and shots": _by_setting(run, order),
+        "Confusions": _confusion(run.inspection),
+        "One episode": _episode(run.inspection),
+        "Attention": _attention(run),
+        "The run": _facts(run),
+    }
+    body = "\n".join(f"<h3>{title}</h3>\n{text}" for title, text in parts.items() if text)
+    return f"<section><h2>{html.escape(run.name)}</h2>\n{body}</section>"

@@ -1,0 +1,68 @@
+"""Tables of results: their cells, their marks and their formats."""
+
+import pytest
+
+from experiments import tables
+
+
+def test_table_holds_the_figures(cells, all_lines):
+    text = tables.table(all_lines)
+    assert cells(text, "model") == ["5-way 1-shot", "5-way 5-shot", "20-way 1-shot"]
+    assert cells(text, "attention") == ["88.4 ± 0.6 *", "95.4 ± 0.6 *", "71.4 ± 0.6 *"]
+    assert cells(text, "text") == ["82.9 ± 0.6", "89.9 ± 0.6", "65.9 ± 0.6"]
+    assert cells(text, "attention - text")[0] == "+5.5 ± 0.7 *"
+
+
+def test_table_is_aligned(all_lines):
+    rows = tables.table(all_lines).splitlines()[:6]
+    assert len({row.rindex("±") for row in rows[1:]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("difference", "cell"),
+    [(0.004, "+0.4 ± 0.7"), (-0.02, "-2.0 ± 0.7 *"), (0.0071, "+0.7 ± 0.7 *")],
+)
+def test_a_difference_is_marked_if_its_interval_excludes_zero(difference, cell, comparison, cells):
+    text = tables.table([comparison(difference=difference)])
+    assert cells(text, "attention - image") == [cell]
+
+
+def test_transductive_results_are_marked_and_never_best_beside_inductive_ones(result, cells):
+    lines = [result(), result("image", 0.7), result("tricks", 0.95, transductive=True)]
+    text = tables.table(lines)
+    assert cells(text, "tricks") == ["95.0 ± 0.6 †"] and "†: transductive" in text
+    assert cells(text, "attention") == ["88.4 ± 0.6 *"]
+    assert "†" not in tables.table(lines[:2])
+
+
+def test_seeds_give_rows_of_their_own_and_a_mean_with_its_spread(result, comparison, cells):
+    lines = [result(accuracy=0.88 + 0.01 * seed, seed=seed) for seed in range(3)]
+    lines += [comparison(difference=0.01 * seed, seed=seed) for seed in range(3)]
+    text = tables.table(lines)
+    assert cells(text, "attention · mean of 3 seeds") == ["89.0 (88.0..90.0)"]
+    assert cells(text, "attention · seed 2") == ["90.0 ± 0.6"]
+    assert cells(text, "attention - image · mean of 3 seeds") == ["+1.0 (+0.0..+2.0)"]
+
+
+def test_results_on_other_data_are_other_rows_and_no_rivals(result, cells):
+    lines = [result(), result(accuracy=0.99, data="birds"), result("image", 0.7)]
+    text = tables.table(lines)
+    assert cells(text, "attention · data emoji") == ["88.4 ± 0.6 *"]
+    assert cells(text, "attention · data birds") == ["99.0 ± 0.6"]
+
+
+def test_of_a_result_made_again_the_later_counts_and_unknown_kinds_are_passed_over(result, cells):
+    lines = [result(accuracy=0.5), {"kind": "latency", "x": [1]}, result(commit="later"), {"a": 1}]
+    assert cells(tables.table(lines), "attention") == ["88.4 ± 0.6"]
+    assert tables.table([]) == "No results yet."
+
+
+def test_markdown_and_latex_hold_the_same_cells(result, all_lines):
+    lines = [*all_lines, result("a_b|c", 0.5, transductive=True)]
+    markdown, latex = tables.markdown(lines), tables.latex(lines)
+    assert "| attention | **88.4 ± 0.6** | **95.4 ± 0.6** | **71.4 ± 0.6** |" in markdown
+    assert r"| a\_b\|c | 50.0 ± 0.6 † | - | - |" in markdown
+    assert r"attention & \textbf{88.4 $\pm$ 0.6} & " in latex
+    assert r"a\_b|c & 50.0 $\pm$ 0.6 $^\dagger$ & - & - \\" in latex
+    assert latex.count(r"\begin{tabular}{lrrr}") == latex.count(r"\end{tabular}") == 2
+    assert "{mark}" not in markdown + latex
