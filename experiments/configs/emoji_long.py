@@ -16,5 +16,5 @@ def get_config() -> ConfigDict:
     """The default configuration with more steps."""
     config = emoji.get_config()
     config.compare = "image,concat"
-    config.train.update(steps=900, chunk=150)
+    config.train.update(steps=600, chunk=150)
     return config
