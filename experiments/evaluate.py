@@ -14,7 +14,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import build, jobs, report, results, tables
+from experiments import build, jobs, report, results, scoring, tables
 from fsjax.data.pool import make_pool
 
 
@@ -57,8 +57,8 @@ def evaluate_run(
         job = jobs.prepare(build.models(trained)[name], pools["train"])
         params = jobs.trained_params(job, workdir / "models" / name)
         variant = build.models(asked)[name]
-        lines += jobs.test(name, variant, job.model, params, pools["test"], workdir)
-    lines += jobs.compare(chosen[0], chosen[1:], asked, workdir)
+        lines += scoring.test(name, variant, job.model, params, pools["test"], workdir)
+    lines += scoring.compare(chosen[0], chosen[1:], asked, workdir)
     results.append_new(workdir / "results.jsonl", lines)
     report.write_report([workdir], workdir / "report.html")
     return lines

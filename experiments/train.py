@@ -17,7 +17,7 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import build, command, inspection, jobs, report, results
+from experiments import build, command, inspection, jobs, report, results, scoring
 from experiments.progress import Board
 from experiments.tables import table
 from fsjax.data.pool import make_pool
@@ -41,7 +41,7 @@ def run_model(
     progress = board.add(name, variant.train.steps)
     job = jobs.prepare(variant, pools["train"])
     params = jobs.train(job, pools["validation"], workdir / "models" / name, progress)
-    lines = jobs.test(name, variant, job.model, params, pools["test"], workdir)
+    lines = scoring.test(name, variant, job.model, params, pools["test"], workdir)
     if name == next(iter(build.models(config))):
         shown = inspection.inspect(variant, job.model, params, tables["test"])
         results.save_arrays(workdir / "inspection.npz", shown)
@@ -78,7 +78,7 @@ def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
         for lines in threads.map(partial(run_model, board=board, **settings), names):
             results.append_new(log, lines)
     first, *others = names
-    results.append_new(log, jobs.compare(first, others, config, workdir))
+    results.append_new(log, scoring.compare(first, others, config, workdir))
     report.write_report([workdir], workdir / "report.html")
     return results.read_lines(log)
 

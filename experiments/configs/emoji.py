@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
             "distance": "squared_euclidean",
             # Also trained and tested on the same episodes: a modality alone, another fusion, or
             # "raw", the nearest centroid on inputs as they are.
-            "compare": "image,text,audio,concat,raw",
+            "compare": "concat,image,text,audio,raw",
             "train": {
                 "steps": 400,
                 "chunk": 100,  # steps of one compiled program; validated and saved after each

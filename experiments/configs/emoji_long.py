@@ -15,6 +15,6 @@ from experiments.configs import emoji
 def get_config() -> ConfigDict:
     """The default configuration with more steps."""
     config = emoji.get_config()
-    config.compare = "image,concat"
+    config.compare = "concat,image"
     config.train.update(steps=600, chunk=150)
     return config

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import bench, build, evaluate, jobs, results, train
+from experiments import bench, build, evaluate, jobs, results, scoring, train
 from experiments.configs import emoji, emoji_long, smoke
 from fsjax.training.loop import Diverged
 
@@ -57,7 +57,7 @@ def test_every_model_has_a_result_in_every_setting(finished):
         (name, 3, shots) for name in ("attention", "tabular", "raw") for shots in (1, 2)
     }
     for row in rows:
-        with np.load(workdir / jobs.episodes_file(row["model"], row)) as figures:
+        with np.load(workdir / scoring.episodes_file(row["model"], row)) as figures:
             assert row["accuracy"] == pytest.approx(figures["accuracy"].mean())
             assert len(figures["accuracy"]) == row["episodes"] == 20
         assert not row["transductive"] and row["ci95"] > 0 and row["seed"] == 0
@@ -68,7 +68,7 @@ def test_comparisons_are_paired_on_the_same_episodes(finished):
     pairs = [line for line in lines if line["kind"] == "comparison"]
     assert {p["against"] for p in pairs} == {"tabular", "raw"}
     figures = [
-        np.load(workdir / jobs.episodes_file(name, pairs[0]))["accuracy"]
+        np.load(workdir / scoring.episodes_file(name, pairs[0]))["accuracy"]
         for name in ("attention", pairs[0]["against"])
     ]
     assert pairs[0]["difference"] == pytest.approx((figures[0] - figures[1]).mean())
@@ -199,6 +199,6 @@ def test_the_bench_times_chunks_single_steps_and_sampling(finished, monkeypatch)
 def test_configs_name_parts_that_exist(module):
     config = module.get_config()
     variants = build.models(config)
-    assert list(variants)[0] == "attention" and {"image", "concat"} < set(variants)
+    assert next(iter(variants)) == "attention" and {"image", "concat"} < set(variants)
     assert all(build.model(variant).fast is not None for variant in variants.values())
     assert json.dumps(results.plain(config)) and jax.device_count()
