@@ -16,5 +16,5 @@ def get_config() -> ConfigDict:
     """The default configuration with more steps."""
     config = emoji.get_config()
     config.compare = "concat,image"
-    config.train.update(steps=600, chunk=150)
+    config.train.update(steps=800, chunk=200)
     return config

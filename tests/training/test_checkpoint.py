@@ -52,8 +52,12 @@ def train(folder, *more_hooks):
         chunk=advance,
         num_steps=STEPS,
         chunk_steps=CHUNK,
-        hooks=[keep_best(measure, lambda *_: None), *more_hooks[:1], checkpoints.save]
-        + list(more_hooks[1:]),
+        hooks=[
+            keep_best(measure, lambda *_: None),
+            *more_hooks[:1],
+            checkpoints.save,
+            *more_hooks[1:],
+        ],
     )
 
 
