@@ -215,4 +215,7 @@ def episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key],
     return sample.bind_pool(sample.sample_episode, rows, draw=draw(config), **settings)
 
 
+# For programs that run once: they take longer to compile than to run.
+RUNS_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
 first_task = partial(jax.tree.map, lambda x: x[0])

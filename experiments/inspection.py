@@ -1,6 +1,7 @@
 """Arrays that show what a model does, for the report: confusion, one episode, attention."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +65,7 @@ def _confusion(
     learner, rows = jobs.prepared(model, params, pool)
     classes = len(pool.side.values["class"])
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=build.RUNS_ONCE)
     def count(params: Params, sample: Sample, key: Key) -> Array:
         def one(key: Key) -> Array:
             episode = sample(key)
@@ -83,7 +84,7 @@ def _picture(
 ) -> dict[str, np.ndarray]:
     network = as_network(model.module)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=build.RUNS_ONCE)
     def look(params: Params, sample: Sample, key: Key) -> tuple[Episode, Array, tuple]:
         episode = sample(key)
         support, _ = network.apply(params["network"], episode.support.inputs)
@@ -115,7 +116,7 @@ def _drawings(episode: Episode) -> dict[str, np.ndarray]:
 def _attention(
     model: build.Model, params: Params, sample: Sample, key: Key
 ) -> dict[str, np.ndarray]:
-    @jax.jit
+    @partial(jax.jit, compiler_options=build.RUNS_ONCE)
     def look(params: Params, sample: Sample, key: Key) -> dict[str, Array]:
         query = sample(key).query
         weight = jnp.ones(len(next(iter(query.present.values()))))

@@ -41,8 +41,9 @@ def prepare(config: ConfigDict, train: Pool) -> Job:
     model = build.model(config)
     key_init, key_run = jax.random.split(jax.random.key(config.seed))
     sample = build.training_tasks(config, train)
-    first = jax.jit(lambda sample, key: build.first_task(sample(key)))(sample, key_init)
-    params = jax.jit(model.learner.init)(key_init, first.support)
+    once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
+    first = once(lambda sample, key: build.first_task(sample(key)))(sample, key_init)
+    params = once(model.learner.init)(key_init, first.support)
     optimizer = build.optimizer(config)
     return Job(config, model, sample, optimizer, init_state(key_run, params, optimizer))
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,11 @@ def test(
     Returns:
       A result for each setting, as lines of results.jsonl.
     """
-    small = build.episodes(config, rows, ways=2, shots=1, queries=2)
-    episode = jax.jit(lambda sample, key: sample(key))(small, jax.random.key(0))
-    transductive = is_transductive(model.learner, params, episode)
     learner, rows = prepared(model, params, rows)
+    small = build.episodes(config, rows, ways=2, shots=1, queries=2)
+    once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
+    episode = once(lambda sample, key: sample(key))(small, jax.random.key(0))
+    transductive = is_transductive(learner, params, episode)
     lines = []
     for settings in build.episode_settings(config)["test"]:
         start = time.perf_counter()
@@ -61,7 +63,7 @@ def test(
                 "model": name,
                 "data": config.data.name,
                 "split": "test",
-                "modalities": build.parse_names(config.modalities),
+                "modalities": list(build.parse_names(config.modalities)),
                 **settings,
                 "apart": config.apart,
                 "episodes": config.test.episodes,

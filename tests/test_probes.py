@@ -67,7 +67,7 @@ def system(fusion, features: int, rate: float, steps: int):
 
 
 SYSTEMS = {
-    "concat": system(Concat(), DIMENSIONS, 0.1, 1500),
+    "concat": system(Concat(), 16, 0.01, 1000),
     "attention": system(Attention(features=16, heads=2), 16, 0.01, 1000),
 }
 

@@ -97,13 +97,6 @@ class Case(NamedTuple):
     gradients: dict  # in training, with padding
 
 
-@pytest.fixture(autouse=True, scope="module")
-def fast_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda names: "-".join(names.values()))
 def case(request):
     """One learner and its answers, without jit: operations compiled for one serve the others."""

@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
             # "raw", the nearest centroid on inputs as they are.
             "compare": "concat,image,text,audio,raw",
             "train": {
-                "steps": 500,
+                "steps": 400,
                 "chunk": 100,  # steps of one compiled program; validated and saved after each
                 "tasks": 1,
                 "ways": 20,  # more than at test (Snell et al. 2017)

@@ -38,7 +38,9 @@ class Attention(nn.Module):
         keys = jnp.concatenate(projected, axis=1)
         keys = keys + _SelfAttention(self.heads)(keys, mask)
         query = self.param("query", nn.initializers.zeros, (self.features,))
-        logits = nn.LayerNorm()(keys) @ query / jnp.sqrt(self.features)
+        # Adam moves all entries of the query at one rate, so that its product with a key grows
+        # as features and not as their root (Yang et al. 2022, https://arxiv.org/abs/2203.03466).
+        logits = nn.LayerNorm()(keys) @ query / self.features
         # A modality of many tokens is no more telling than one of few: the query starts from
         # equal attention to each modality, since sum_l exp(-log L_m) = 1.
         prior = jnp.concatenate([_minus_log_length(masks[m]) for m in names], axis=1)

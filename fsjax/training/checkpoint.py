@@ -19,11 +19,12 @@ class Checkpoints:
       settings: of the run, JSON-like; a checkpoint of others is not read.
 
     Raises:
-      PermissionError: if the folder cannot be written.
+      OSError: if the folder cannot be made.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]):
         self._folder = Path(folder).absolute()
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._settings = settings
         options = ocp.CheckpointManagerOptions(
             max_to_keep=2, enable_async_checkpointing=False, create=True

@@ -21,7 +21,7 @@ def init_state(key: Key, params: Params, optimizer: optax.GradientTransformation
       The state, its best figure minus infinity.
     """
     zero = jnp.zeros((), jnp.int32)
-    best = Best(params, jnp.asarray(-jnp.inf), zero, zero)
+    best = Best(params, jnp.asarray(-jnp.inf, jnp.float32), zero, zero)
     return TrainState(params, optimizer.init(params), key, zero, best)
 
 

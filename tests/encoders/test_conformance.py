@@ -52,13 +52,6 @@ def others_replaced(x):
     return jnp.asarray(x).at[1:].set(jnp.asarray(x)[1:][::-1] // 2 + 1)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def fast_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module", params=CASES, ids="-".join)
 def case(request):
     """One module, and all that is asked of it in one program."""

@@ -25,11 +25,9 @@ AXES = [(0, 0), (0, None), (None, 0)]
 
 
 @pytest.fixture(autouse=True)
-def double_precision_and_fast_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
+def double_precision():
     with jax.enable_x64(True):
         yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @jax.jit

@@ -54,13 +54,6 @@ def masked_values(tokens, garbage):
     return {name: replace(name) for name in tokens}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def fast_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module", params=build.FUSIONS)
 def fused(request):
     """A fusion, its parameters and what it and its gradients are, all by one program."""

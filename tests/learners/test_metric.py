@@ -83,7 +83,9 @@ def test_logits_are_those_computed_by_hand():
         def part(m):
             dense = network[f"encoders_{m}"]["Dense_0"]
             z = np.asarray(x.values[m]) @ dense["kernel"] + dense["bias"]
-            return z * np.asarray(x.present[m])[:, None]
+            norm = network["fusion"][f"norm_{m}"]
+            z = (z - z.mean(1, keepdims=True)) / np.sqrt(z.var(1, keepdims=True) + 1e-6)
+            return (z * norm["scale"] + norm["bias"]) * np.asarray(x.present[m])[:, None]
 
         return np.concatenate([part("a"), part("b")], axis=1)
 
