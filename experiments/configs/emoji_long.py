@@ -1,9 +1,7 @@
-"""The main job with more steps, and only the models that its claim compares.
+"""The main job with more steps, and only the models that are to be compared.
 
-Claim: it beats what a plain prototype reaches in 600 to 700 steps, image alone 82.9 and 66.8, all
-modalities 88.4 and 75.2 (5-way and 20-way 1-shot), and attention is not below concatenation; see
-the README for what three seeds reached.
-Cost: see the README.
+Aim, not measured yet: to beat what a plain prototype reaches in 600 to 700 steps, image alone
+82.9 and 66.8, all modalities 88.4 and 75.2 (5-way and 20-way 1-shot), over three seeds.
 Command: python -m experiments.train --config=experiments/configs/emoji_long.py --config.seed=0
 """
 
