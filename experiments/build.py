@@ -46,7 +46,7 @@ ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "mlp": lambda norm: tabular.MLP(),
     "raw": lambda norm: tabular.Raw(),
 }
-FUSIONS = {"attention": attention.Attention, "concat": pooled.Concat}
+FUSIONS = {"attention": attention.Attention, "concat": pooled.Concat, "plain": pooled.Plain}
 DISTANCES = {
     "squared_euclidean": distances.squared_euclidean,
     "euclidean": distances.euclidean,
@@ -105,7 +105,7 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
     for name in parse_names(config.compare):
         variant = config.copy_and_resolve_references()
         if name in parse_names(config.modalities):
-            variant.update(modalities=name, fusion="concat")
+            variant.update(modalities=name, fusion="plain")
         elif name == "raw":
             variant.encoders = dict.fromkeys(config.encoders, "raw")
             variant.update(fusion="concat", distance="cosine")

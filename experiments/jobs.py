@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from fsjax.evaluation.figures import accuracy
 from fsjax.training.checkpoint import Checkpoints
 from fsjax.training.loop import keep_best, run, stop_if_diverged
 from fsjax.training.state import init_state, train_chunk
-from fsjax.types import Learner, Metrics, Params, Pool, Sample, TrainState
+from fsjax.types import Array, Key, Learner, Metrics, Params, Pool, Sample, TrainState
 
 # Fixed, so that every model of every run answers the same episodes.
 VALIDATION_KEY, TEST_KEY, CALIBRATION_KEY = 101, 202, 303
@@ -113,6 +113,7 @@ def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params,
     config, model = job.config, job.model
     network = as_network(model.module)
     settings = build.episode_settings(config)["validation"][0]
+    episodes = evaluator(model, num_episodes=config.validation.episodes, figures=(accuracy,))
 
     @jax.jit
     def calibrated(params: Params, sample: Sample) -> Params:
@@ -122,16 +123,9 @@ def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params,
 
     def measure(state: TrainState) -> tuple[Params, float]:
         params = calibrated(state.params, job.sample)
-        learner, rows = prepared(model, params, validation)
-        figures = evaluate(
-            learner,
-            params,
-            jax.random.key(VALIDATION_KEY),
-            sample=build.episodes(config, rows, **settings),
-            num_episodes=config.validation.episodes,
-            batch=EVALUATION_BATCH,
-            figures=(accuracy,),
-        )
+        _, rows = prepared(model, params, validation)
+        sample = build.episodes(config, rows, **settings)
+        figures = episodes(params, jax.random.key(VALIDATION_KEY), sample)
         return params, float(np.mean(figures["accuracy"]))
 
     return measure
@@ -142,6 +136,17 @@ def prepared(model: build.Model, params: Params, rows: Pool) -> tuple[Learner, P
     if model.fast is None:
         return model.learner, rows
     return model.fast, encode_pool(model.module, params["network"], rows)
+
+
+def evaluator(model: build.Model, **settings: Any) -> Callable[..., dict[str, Array]]:
+    """`evaluate` with its settings bound, for rows that `prepared` gave: params, key, sample."""
+
+    def figures(params: Params, key: Key, sample: Sample) -> dict[str, Array]:
+        learner = model.fast or model.learner
+        return evaluate(learner, params, key, sample=sample, batch=EVALUATION_BATCH, **settings)
+
+    # Where rows were encoded before, drawing episodes takes longer to compile than to run.
+    return jax.jit(figures, compiler_options=build.RUNS_ONCE if model.fast else None)
 
 
 class _Log:

@@ -11,8 +11,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import build, results
-from experiments.jobs import EVALUATION_BATCH, TEST_KEY, prepared
-from fsjax.evaluation.episodic import evaluate, is_transductive
+from experiments.jobs import TEST_KEY, evaluator, prepared
+from fsjax.evaluation.episodic import is_transductive
 from fsjax.evaluation.figures import expected_calibration_error
 from fsjax.evaluation.intervals import mean_ci95, paired_difference
 from fsjax.types import Params, Pool
@@ -47,13 +47,9 @@ def test(
     lines = []
     for settings in build.episode_settings(config)["test"]:
         start = time.perf_counter()
-        figures = evaluate(
-            learner,
-            params,
-            jax.random.key(TEST_KEY),
-            sample=build.episodes(config, rows, **settings),
-            num_episodes=config.test.episodes,
-            batch=EVALUATION_BATCH,
+        sample = build.episodes(config, rows, **settings)
+        figures = evaluator(model, num_episodes=config.test.episodes)(
+            params, jax.random.key(TEST_KEY), sample
         )
         results.save_arrays(workdir / episodes_file(name, settings), figures)
         mean, half = mean_ci95(figures["accuracy"])

@@ -1,11 +1,10 @@
 """The dealer: episodes drawn on the device, each from one key."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fsjax.types import Array, Episode, Inputs, Key, Pool, Source, Support
 
@@ -113,15 +112,13 @@ def sample_episode(
 
     # By name: a dictionary that has been through jit comes back in that order.
     sources = [pool.sources[name] for name in sorted(pool.sources)]
-    # One call for all sources: each call of the generator adds seconds of compilation.
-    most = [source.index.shape[1] for source in sources]
-    u = jax.random.uniform(key_rows, (ways, 3, sum(most)))
-    parts = jnp.split(u, np.cumsum(most)[:-1], axis=-1)
-    drawn = [
-        _draw_source(part, source, classes, high, queries, draw)
-        for part, source in zip(parts, sources, strict=True)
-    ]
-    support, query = (_merge([part[side] for part in drawn]) for side in (0, 1))
+    of_class = [_rows_of(source, classes) for source in sources]
+    # All sources in one draw, padded to the longest: it compiles once and not once for each.
+    index, valid, group = map(_stack_padded, zip(*of_class, strict=True))
+    u = jax.random.uniform(key_rows, (*valid.shape[:2], 3, valid.shape[2]))
+    each = jax.vmap(jax.vmap(lambda u, v, g: draw(u, v, g, high, queries)))
+    drawn = [jnp.take_along_axis(index, place, axis=2) for place in each(u, valid, group)]
+    support, query = (_gather(sources, rows) for rows in drawn)
     given = jax.random.randint(key_shots, (ways, 1), low, high + 1) > jnp.arange(high)
     eye = jnp.eye(ways)
     side = jax.tree.map(lambda x: x[classes], pool.side)
@@ -167,24 +164,28 @@ class _Settled(NamedTuple):
         return self.sample(key, pool, **dict(self.settings))
 
 
-def _draw_source(
-    u: Array, source: Source, classes: Array, shots: int, queries: int, draw: Draw
-) -> tuple[Inputs, Inputs]:
-    index, count = source.index[classes], source.count[classes]
-    valid = jnp.arange(index.shape[1]) < count[:, None]
-    positions = jax.vmap(lambda u, v, g: draw(u, v, g, shots, queries))(
-        u, valid, source.group[index]
-    )
-
-    def gather(position):
-        chosen = jnp.take_along_axis(index, position, axis=1).reshape(-1)
-        return jax.tree.map(lambda x: x[chosen], source.inputs)
-
-    return gather(positions[0]), gather(positions[1])
+def _rows_of(source: Source, classes: Array) -> tuple[Array, Array, Array]:
+    """Rows, whether they exist, and their groups, of the classes of an episode: each [W, P]."""
+    index = source.index[classes]
+    valid = jnp.arange(index.shape[1]) < source.count[classes][:, None]
+    return index, valid, source.group[index]
 
 
-def _merge(parts: list[Inputs]) -> Inputs:
-    def union(maps: list[Mapping]) -> dict:
+def _stack_padded(arrays: Sequence[Array]) -> Array:
+    """[W, P_s] of each source -> [S, W, P], with zeros beyond P_s."""
+    most = max(x.shape[1] for x in arrays)
+    return jnp.stack([jnp.pad(x, ((0, 0), (0, most - x.shape[1]))) for x in arrays])
+
+
+def _gather(sources: Sequence[Source], rows: Array) -> Inputs:
+    """The rows [S, W, K] of the sources, side by side in one set of modalities."""
+
+    def take(source: Source, chosen: Array) -> Inputs:
+        return jax.tree.map(lambda x: x[chosen.reshape(-1)], source.inputs)
+
+    parts = list(map(take, sources, rows))
+
+    def union(maps: Iterable[Mapping]) -> dict:
         return {name: x for part in maps for name, x in part.items()}
 
-    return Inputs(union([p.values for p in parts]), union([p.present for p in parts]))
+    return Inputs(union(p.values for p in parts), union(p.present for p in parts))

@@ -17,7 +17,9 @@ class Attention(nn.Module):
     where tokens of all modalities see each other; values are the tokens themselves, normalised so
     that no modality is loud by its scale, each modality in a place of its own. So equal weights
     are concatenation, from which training starts, and nothing that the encoders have brought
-    needs to be learned again.
+    needs to be learned again. A modality counts by the root of its share: the product of two rows
+    then weighs each modality by the geometric mean of its two shares, and a row is as long
+    whichever modality it attends to.
     """
 
     features: int = 64  # of the common space
@@ -51,7 +53,7 @@ class Attention(nn.Module):
             share = weights[:, start : start + masks[m].shape[1]]
             start += masks[m].shape[1]
             self.sow("intermediates", m, share.sum(1))
-            read.append(jnp.einsum("bl,bld->bd", share, values[m]))
+            read.append(jnp.einsum("bl,bld->bd", _over_root_of_sum(share), values[m]))
         return jnp.concatenate(read, axis=-1)
 
 
@@ -77,6 +79,11 @@ def masked_softmax(logits: Array, mask: Array) -> Array:
     """Softmax over the last axis where mask is one, zero elsewhere and where all is masked."""
     kept = jnp.where(mask > 0, logits, jnp.finfo(logits.dtype).min)
     return jax.nn.softmax(kept) * mask
+
+
+def _over_root_of_sum(share: Array) -> Array:
+    # Bounded, since the derivative of the root overflows near 0.
+    return share * jax.lax.rsqrt(jnp.maximum(share.sum(1, keepdims=True), 1e-12))
 
 
 def _minus_log_length(mask: Array) -> Array:

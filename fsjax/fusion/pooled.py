@@ -14,14 +14,27 @@ def mean_pool(tokens: Tokens) -> Array:
     return total / jnp.maximum(tokens.mask.sum(1, keepdims=True), 1.0)
 
 
-class Concat(nn.Module):
-    """Concatenation of each modality's mean token, zeros where it is absent.
+class Plain(nn.Module):
+    """Concatenation of each modality's mean token as its encoder gives it, zeros where absent."""
 
-    Each is normalised first, so that no modality is loud by its scale.
+    @nn.compact
+    def __call__(self, tokens: Mapping[str, Tokens], present: Mapping[str, Array]) -> Array:
+        """tokens {m: [B, L, D_m]}, present {m: [B]} -> [B, sum of D_m], by name of modality."""
+        return _joined({m: mean_pool(tokens[m]) for m in tokens}, present)
+
+
+class Concat(nn.Module):
+    """Concatenation of each modality's mean token, normalised, zeros where it is absent.
+
+    So no modality is loud by its scale.
     """
 
     @nn.compact
     def __call__(self, tokens: Mapping[str, Tokens], present: Mapping[str, Array]) -> Array:
         """tokens {m: [B, L, D_m]}, present {m: [B]} -> [B, sum of D_m], by name of modality."""
-        pooled = {m: nn.LayerNorm(name=f"norm_{m}")(mean_pool(tokens[m])) for m in sorted(tokens)}
-        return jnp.concatenate([z * present[m][:, None] for m, z in pooled.items()], axis=-1)
+        normed = {m: nn.LayerNorm(name=f"norm_{m}")(mean_pool(tokens[m])) for m in sorted(tokens)}
+        return _joined(normed, present)
+
+
+def _joined(features: Mapping[str, Array], present: Mapping[str, Array]) -> Array:
+    return jnp.concatenate([features[m] * present[m][:, None] for m in sorted(features)], axis=-1)

@@ -142,7 +142,7 @@ def test_attention_starts_equal_for_each_modality_whatever_its_number_of_tokens(
     np.testing.assert_allclose(found["sound"], [1 / 3, 0, 1 / 2, 0, 0], rtol=1e-5)
 
 
-def test_attention_starts_from_the_mean_normalised_tokens_times_the_shares():
+def test_attention_starts_from_the_mean_normalised_tokens_times_the_roots_of_shares():
     fusion = Attention(features=8, heads=2)
     z = jax.jit(lambda: fusion.init_with_output(KEY, TOKENS, PRESENT)[0])()
 
@@ -151,8 +151,22 @@ def test_attention_starts_from_the_mean_normalised_tokens_times_the_shares():
         x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
         return tokens._replace(values=x)
 
-    means = [mean_pool(normalised(TOKENS[m]))[0] / 3 for m in sorted(TOKENS)]
+    means = [mean_pool(normalised(TOKENS[m]))[0] / np.sqrt(3) for m in sorted(TOKENS)]
     np.testing.assert_allclose(z[0], np.concatenate(means), rtol=1e-4, atol=1e-5)
+
+
+def test_a_row_is_as_long_whichever_modality_it_attends_to():
+    """One token a modality, two values each: normalised, their squares add up to 2."""
+    present = {m: jnp.ones(5) for m in "abc"}
+    tokens = {m: Tokens(normal(5, 1, 2) + jnp.array([0, 9.0]), jnp.ones((5, 1))) for m in present}
+    fusion = Attention(features=8, heads=2)
+    params = jax.jit(fusion.init)(KEY, tokens, present)["params"]
+    params |= {"query": 9.0 * jnp.sin(jnp.arange(8.0))}
+    z = fusion.apply({"params": params}, tokens, present)
+    share = attention_shares(fusion, params, tokens, present)
+    np.testing.assert_allclose(jnp.square(z).sum(-1), np.full(5, 2.0), rtol=1e-4)
+    np.testing.assert_allclose(jnp.square(z[:, :2]).sum(-1), 2 * share["a"], rtol=1e-4)
+    assert np.abs(share["a"] - 1 / 3).max() > 0.01
 
 
 def test_tokens_see_those_of_other_modalities_before_they_are_weighed():
