@@ -46,7 +46,7 @@ def measure(config: ConfigDict) -> dict[str, float]:
     chunk = partial(
         train_chunk,
         sample=job.sample,
-        objective=build.objective(job.model.learner),
+        objective=build.objective(job.model.learner, job.config),
         optimizer=job.optimizer,
     )
 

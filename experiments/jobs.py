@@ -75,7 +75,7 @@ def train(job: Job, validation: Pool, folder: Path, progress: Progress) -> Param
     chunk = partial(
         train_chunk,
         sample=job.sample,
-        objective=build.objective(job.model.learner),
+        objective=build.objective(job.model.learner, job.config),
         optimizer=job.optimizer,
     )
     state = run(

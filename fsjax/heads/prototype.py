@@ -38,10 +38,7 @@ def prototype(*, distance: Distance = squared_euclidean, temperature: float = 0.
         raise ValueError(f"the temperature must be positive, got {temperature}")
 
     def init(key, z, y):
-        given = y.any(-1)
-        pairs = jnp.maximum(given.sum() * (given.sum() - 1), 1)
-        typical = jnp.where(given[:, None] & given, distance(z, z), 0.0).sum() / pairs
-        return {"log_temperature": jnp.log(temperature * jnp.where(typical > 0, typical, 1.0))}
+        return {"log_temperature": jnp.log(temperature * typical_distance(distance, z, y))}
 
     def fit(params, z, y):
         return class_means(z, y)
@@ -50,3 +47,20 @@ def prototype(*, distance: Distance = squared_euclidean, temperature: float = 0.
         return -distance(z, prototypes) * jnp.exp(-params["log_temperature"])
 
     return Head(init, fit, score)
+
+
+def typical_distance(distance: Distance, z: Array, y: Array) -> Array:
+    """The mean distance between two rows of a support set, one if it is zero.
+
+    Args:
+      distance: zero between a row and itself.
+      z: [S, D].
+      y: [S, W]; rows of zeros are padding.
+
+    Returns:
+      [].
+    """
+    given = y.any(-1)
+    pairs = jnp.maximum(given.sum() * (given.sum() - 1), 1)
+    typical = jnp.where(given[:, None] & given, distance(z, z), 0.0).sum() / pairs
+    return jnp.where(typical > 0, typical, 1.0)

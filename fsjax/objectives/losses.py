@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import chex
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -23,11 +24,16 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
 
 
 def squared_error(logits: Array, targets: Array) -> Array:
-    """Mean squared error to the one-hot targets (Sung et al. 2018, arxiv.org/abs/1711.06025).
+    """Mean squared error of the logits' sigmoids to the one-hot targets: the loss of relation
+    networks (Sung et al. 2018, https://arxiv.org/abs/1711.06025).
 
     Args and Returns as in `cross_entropy`, without unit.
     """
-    return _mean_over_rows(lambda a, b: jnp.square(a - b).sum(-1), logits, targets)
+
+    def of_rows(logits: Array, targets: Array) -> Array:
+        return jnp.square(jax.nn.sigmoid(logits) - targets).sum(-1)
+
+    return _mean_over_rows(of_rows, logits, targets)
 
 
 def _mean_over_rows(loss: Callable[..., Array], logits: Array, targets: Array) -> Array:

@@ -1,0 +1,50 @@
+"""Prototypes that see each other."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fsjax.heads.distances import squared_euclidean
+from fsjax.heads.prototype import Distance, class_means, prototype
+from fsjax.types import Array, Head
+
+
+class SetToSet(nn.Module):
+    """Self-attention over the prototypes, added to them; it adds nothing at first."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [W, D] -> [W, D]."""
+        width = x.shape[-1]
+        q, k, v = (nn.Dense(width, use_bias=False, name=name)(x) for name in "qkv")
+        attended = jax.nn.softmax(q @ k.T / jnp.sqrt(width)) @ v
+        return x + nn.Dense(width, kernel_init=nn.initializers.zeros, name="out")(attended)
+
+
+def feat(*, distance: Distance = squared_euclidean, temperature: float = 0.1) -> Head:
+    """Classifies by the nearest class mean, adapted to the other classes of the task (FEAT, Ye et
+    al. 2020, https://arxiv.org/abs/1812.03664).
+
+    It lacks the paper's contrastive loss, and its layer norm, which moves the prototypes away
+    from features that are not normalised.
+
+    Args:
+      distance: as in `prototype`.
+      temperature: as in `prototype`.
+
+    Returns:
+      The head; its task is the adapted prototypes [W, D].
+
+    Raises:
+      ValueError: if the temperature is not positive.
+    """
+    nearest, adapted = prototype(distance=distance, temperature=temperature), SetToSet()
+
+    def init(key, z, y):
+        means = class_means(z, y)
+        return nearest.init(key, z, y) | {"attention": adapted.init(key, means)["params"]}
+
+    def fit(params, z, y):
+        return adapted.apply({"params": params["attention"]}, class_means(z, y))
+
+    return Head(init, fit, nearest.score)

@@ -1,0 +1,126 @@
+"""What every head promises, over all that can be named in a config."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import build
+from experiments.configs.emoji import get_config
+from tests.heads import naive
+
+KEY = jax.random.key(0)
+FEATURES = pytest.mark.parametrize("features", [4, 40])  # fewer and more than support rows
+TRANSDUCTIVE = {"soft_kmeans", "propagation"}
+
+
+def support(features: int, soft: bool, seed: int = 0):
+    """Unequal shots: 1, 3 and 2 rows."""
+    rng = np.random.default_rng(seed)
+    y = np.eye(3)[[0, 1, 1, 1, 2, 2]]
+    if soft:
+        y = rng.uniform(0.2, 1.0, size=(6, 1)) * (0.7 * y + 0.1)
+    z = rng.normal(size=(6, features)) + 2.0 * y.argmax(1)[:, None]
+    return z.astype(np.float32), y.astype(np.float32)
+
+
+def queries(features: int):
+    rng = np.random.default_rng(1)
+    return (rng.normal(size=(5, features)) + 2.0 * rng.integers(3, size=(5, 1))).astype(np.float32)
+
+
+def with_padding(z, y):
+    gap = np.full((2, z.shape[1]), 7.0, z.dtype), np.zeros((2, y.shape[1]), y.dtype)
+    return (np.concatenate([a[:2], b, a[2:]]) for a, b in zip((z, y), gap, strict=True))
+
+
+def shaken(params):
+    """Zeros at the start would hide much."""
+    return jax.tree.map(lambda p: p + 0.1 * jnp.sin(jnp.arange(p.size)).reshape(p.shape), params)
+
+
+@pytest.fixture(scope="module", params=build.HEADS)
+def head(request):
+    """A head by its name, and its logits with and without jit."""
+    config = get_config()
+    config.head = request.param
+    head = build.head(config)
+
+    def logits(params, z, y, queries):
+        return head.score(params, head.fit(params, z, y), queries)
+
+    return request.param, head, logits, jax.jit(logits)
+
+
+def params_of(head, z, y):
+    return shaken(jax.jit(head.init)(KEY, z, y))
+
+
+def assert_close(ours, expected):
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+@FEATURES
+def test_logits_are_those_of_loops_with_unequal_shots_and_padding(head, features, soft):
+    name, head, _, compiled = head
+    z, y = support(features, soft)
+    params = params_of(head, z, y)
+    wide = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+    expected = getattr(naive, name)(wide, *(np.float64(x) for x in (z, y, queries(features))))
+    assert_close(compiled(params, z, y, queries(features)), expected)
+    assert_close(compiled(params, *with_padding(z, y), queries(features)), expected)
+
+
+def test_logits_are_the_same_without_jit(head):
+    _, head, plain, compiled = head
+    z, y = support(4, soft=True)
+    params = params_of(head, z, y)
+    assert_close(plain(params, z, y, queries(4)), compiled(params, z, y, queries(4)))
+
+
+def test_parameters_do_not_see_padding(head):
+    _, head, _, _ = head
+    z, y = support(4, soft=False)
+    padded = jax.jit(head.init)(KEY, *with_padding(z, y))
+    jax.tree.map(assert_close, padded, jax.jit(head.init)(KEY, z, y))
+
+
+def test_gradients_are_finite_when_all_embeddings_are_one(head):
+    _, head, plain, _ = head
+    _, y = support(4, soft=False)
+    params = params_of(head, *support(4, soft=False))
+
+    @jax.jit
+    @partial(jax.grad, argnums=(0, 1, 2))
+    def gradients(params, z, queries):
+        return jax.nn.log_softmax(plain(params, z, y, queries))[:, 0].sum()
+
+    for value in (0.0, 1.5):
+        z = jnp.full((6, 4), value)
+        assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(gradients(params, z, z)))
+
+
+def test_a_query_sees_the_others_only_where_the_head_is_transductive(head):
+    name, head, _, compiled = head
+    z, y = support(4, soft=False)
+    params = params_of(head, z, y)
+    all_but_first = np.concatenate([queries(4)[:1], z[:4]])
+    ours = compiled(params, z, y, queries(4))[0]
+    alike = np.allclose(compiled(params, z, y, all_but_first)[0], ours, rtol=1e-4, atol=1e-5)
+    assert alike == (name not in TRANSDUCTIVE)
+
+
+def test_a_clear_task_is_solved(head):
+    """Classes far apart, every query near its class: also for heads that were not trained."""
+    name, head, _, compiled = head
+    if name in ("relation", "full_context"):
+        pytest.skip("the comparison is learned")
+    rng = np.random.default_rng(2)
+    centers = 3.0 * rng.normal(size=(3, 16))
+    y = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
+    z, near = ((y @ centers + 0.1 * rng.normal(size=(6, 16))).astype(np.float32) for _ in "ab")
+    logits = compiled(jax.jit(head.init)(KEY, z, y), z, y, near)
+    np.testing.assert_array_equal(logits.argmax(-1), y.argmax(-1))
