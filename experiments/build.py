@@ -10,7 +10,7 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
-from fsjax.data import files, pool, splits, table
+from fsjax.data import files, omniglot, pool, splits, table
 from fsjax.data.emoji import emoji
 from fsjax.encoders import audio, image, norms, tabular, text
 from fsjax.encoders.multimodal import Multimodal, as_network, encoded
@@ -18,17 +18,32 @@ from fsjax.episodes import sample
 from fsjax.episodes.missing import drop_modalities
 from fsjax.evaluation.figures import accuracy
 from fsjax.fusion import attention, pooled
-from fsjax.heads import distances
-from fsjax.heads.prototype import prototype
+from fsjax.heads import (
+    distances,
+    feat,
+    finetuned,
+    full_context,
+    logistic,
+    mahalanobis,
+    matching,
+    propagation,
+    prototype,
+    relation,
+    ridge,
+    soft_kmeans,
+)
 from fsjax.learners.metric import metric
+from fsjax.objectives import losses
 from fsjax.objectives.episodic import over_tasks, query_loss
-from fsjax.types import Episode, Key, Learner, Network, Objective, Pool
+from fsjax.types import Array, Episode, Head, Key, Learner, Network, Objective, Pool
 
 DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
     "emoji": lambda data: emoji(),
     "folder": lambda data: files.read_folder(data.path, image_size=data.image_size),
+    "omniglot": lambda data: omniglot.read_omniglot(data.path, size=data.image_size),
     "npz": lambda data: files.read_npz(data.path, modalities=parse_pairs(data.columns)),
 }
+SPLITS = {"digest": splits.split_by_digest, "alphabet": omniglot.split_by_alphabet}
 NORMS = {
     "group": norms.GroupNorm,
     "episode": norms.EpisodeNorm,
@@ -52,9 +67,23 @@ DISTANCES = {
     "euclidean": distances.euclidean,
     "cosine": distances.cosine,
 }
-HEADS = {"prototype": lambda config: prototype(distance=_named(DISTANCES, config, "distance"))}
+HEADS: dict[str, Callable[[ConfigDict], Head]] = {
+    "prototype": lambda config: prototype.prototype(distance=distance(config)),
+    "matching": lambda config: matching.matching(),
+    "full_context": lambda config: full_context.full_context(),
+    "relation": lambda config: relation.relation(),
+    "ridge": lambda config: ridge.ridge(),
+    "logistic": lambda config: logistic.logistic(),
+    "linear": lambda config: finetuned.linear(),
+    "cosine": lambda config: finetuned.cosine(),
+    "mahalanobis": lambda config: mahalanobis.mahalanobis(),
+    "feat": lambda config: feat.feat(distance=distance(config)),
+    "soft_kmeans": lambda config: soft_kmeans.soft_kmeans(distance=distance(config)),
+    "propagation": lambda config: propagation.propagation(),
+}
+LOSSES = {"cross_entropy": losses.cross_entropy, "squared_error": losses.squared_error}
 LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
-    "metric": lambda network, config: metric(network, _named(HEADS, config, "head")(config)),
+    "metric": lambda network, config: metric(network, head(config)),
 }
 
 
@@ -117,6 +146,16 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
     return variants
 
 
+def distance(config: ConfigDict) -> Callable[[Array, Array], Array]:
+    """The distance that a config names, for the heads that have one."""
+    return _named(DISTANCES, config, "distance")
+
+
+def head(config: ConfigDict) -> Head:
+    """The head that a config names."""
+    return _named(HEADS, config, "head")(config)
+
+
 def encoder_name(config: ConfigDict, modality: str) -> str:
     """The encoder of a modality; one that the config does not name is taken for table rows."""
     return config.encoders.get(modality, config.encoders.tabular)
@@ -136,9 +175,10 @@ def model(config: ConfigDict) -> Model:
     return Model(module, make(as_network(module), config), fast)
 
 
-def objective(learner: Learner) -> Objective:
-    """Cross-entropy of the queries over a batch of tasks, accuracy watched."""
-    return over_tasks(query_loss(learner, watch={"accuracy": accuracy}))
+def objective(learner: Learner, config: ConfigDict) -> Objective:
+    """The loss of the queries that a config names, over a batch of tasks; accuracy watched."""
+    loss = _named(LOSSES, config, "loss")
+    return over_tasks(query_loss(learner, loss, watch={"accuracy": accuracy}))
 
 
 def optimizer(config: ConfigDict) -> optax.GradientTransformation:
@@ -157,8 +197,10 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
     whole = table.take_modalities(whole, parse_names(config.modalities))
     parts = {
         split: table.take_classes(whole, names)
-        for split, names in splits.split_by_digest(whole.classes).items()
+        for split, names in _splits(config.data, whole.classes).items()
     }
+    if config.data.rotations:
+        parts = {split: omniglot.with_rotations(part) for split, part in parts.items()}
     for split, settings in episode_settings(config).items():
         for one in settings:
             shots = one["shots"] if isinstance(one["shots"], int) else one["shots"][1]
@@ -173,6 +215,12 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
             except ValueError as error:
                 raise ValueError(f"the {split} split: {error}") from error
     return parts
+
+
+def _splits(data: ConfigDict, classes: Sequence[str]) -> splits.Splits:
+    if data.splits.endswith(".json"):
+        return splits.read_splits(data.splits)
+    return pick(SPLITS, data.splits, "data.splits")(classes)
 
 
 def episode_settings(config: ConfigDict) -> dict[str, list[dict[str, Any]]]:

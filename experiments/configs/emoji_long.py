@@ -14,5 +14,5 @@ def get_config() -> ConfigDict:
     """The default configuration with more steps."""
     config = emoji.get_config()
     config.compare = "concat,image"
-    config.train.update(steps=800, chunk=200)
+    config.train.update(steps=1000, chunk=250)
     return config

@@ -55,11 +55,7 @@ def check_finite(table: Table) -> None:
     """Raises ValueError, naming modality and row, if an observed value is NaN or infinite."""
     for source, rows in table.sources.items():
         for modality, x in rows.values.items():
-            x = np.asarray(x)
-            if not np.issubdtype(x.dtype, np.floating):
-                continue
-            finite = np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
-            bad = ~finite & (rows.present[modality] > 0)
+            bad = _not_finite(x) & (rows.present[modality] > 0)
             if bad.any():
                 row = int(np.argmax(bad))
                 raise ValueError(
@@ -67,6 +63,20 @@ def check_finite(table: Table) -> None:
                     f"infinite values, the first is row {row} (class "
                     f"{table.classes[rows.labels[row]]!r}); mend them or mark them as missing"
                 )
+    for modality, x in table.side.items():
+        if (bad := _not_finite(x)).any():
+            raise ValueError(
+                f"the description {modality!r} of class {table.classes[int(np.argmax(bad))]!r} "
+                "holds NaN or infinite values; mend it"
+            )
+
+
+def _not_finite(x: np.ndarray) -> np.ndarray:
+    """[N, ...] -> [N] bool, whether a row holds NaN or Inf."""
+    x = np.asarray(x)
+    if not np.issubdtype(x.dtype, np.floating):
+        return np.zeros(len(x), bool)
+    return ~np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
 
 
 def check_episodes(table: Table, *, ways: int, shots: int, queries: int, apart: bool) -> None:

@@ -1,14 +1,17 @@
 """Class-disjoint meta-train, meta-validation and meta-test splits."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 
 Splits = Mapping[str, tuple[str, ...]]  # split -> class names
 
 FRACTIONS = {"train": 0.64, "validation": 0.16, "test": 0.2}
+_LONG = {"val": "validation"}
 
 
 def _position(name: str) -> float:
@@ -40,6 +43,33 @@ def split_by_digest(
         split: tuple(name for name in classes if low <= _position(name) < high)
         for split, (low, high) in zip(fractions, pairwise(edges), strict=True)
     }
+    check_splits(splits)
+    return splits
+
+
+def read_splits(path: str | Path) -> dict[str, tuple[str, ...]]:
+    """Reads splits from a JSON file of class names: {"train": [...], "val": [...], "test": [...]}.
+
+    Args:
+      path: the file; "validation" may be called so, or "val".
+
+    Returns:
+      split -> names of its classes, in the file's order.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is not JSON, lacks a split or has another, or a class stands twice.
+    """
+    try:
+        lists = json.loads(Path(path).read_text("utf-8"))
+        splits = {_LONG.get(split, split): tuple(names) for split, names in lists.items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"{path} does not hold lists of class names by split ({error}); write it as "
+            '{"train": [...], "validation": [...], "test": [...]}'
+        ) from error
+    if set(splits) != set(FRACTIONS):
+        raise ValueError(f"{path} has splits {', '.join(splits)}; expected {', '.join(FRACTIONS)}")
     check_splits(splits)
     return splits
 

@@ -61,6 +61,13 @@ def test_nan_in_an_absent_value_is_allowed():
     np.testing.assert_array_equal(pool.sources["scan"].inputs.present["x"], np.arange(7) != 3)
 
 
+def test_a_class_description_that_is_not_finite_is_named():
+    table = table_of(np.zeros(7))
+    side = {"words": np.array([[0.0], [np.inf], [1.0]])}
+    with pytest.raises(ValueError, match="description 'words' of class 'b' holds NaN"):
+        make_pool(table._replace(side=side))
+
+
 @pytest.mark.parametrize("labels", [[0, 2, 2], []])
 def test_a_class_without_rows_is_named(labels):
     source = rows({"x": np.zeros((len(labels), 2))}, np.array(labels, int))

@@ -1,5 +1,6 @@
 """Class-disjoint splits that never change."""
 
+import json
 from collections import Counter
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsjax.data.splits import FRACTIONS, check_splits, split_by_digest
+from fsjax.data.splits import FRACTIONS, check_splits, read_splits, split_by_digest
 
 NAMES = st.lists(st.text(max_size=5), unique=True, max_size=30)
 
@@ -55,3 +56,26 @@ def test_a_class_given_twice_is_named():
 def test_an_overlap_of_two_splits_names_both_and_a_class():
     with pytest.raises(ValueError, match=r"'train' and 'test' share 1 classes, 'b'"):
         check_splits({"train": ("a", "b"), "validation": ("c",), "test": ("b", "d")})
+
+
+def test_splits_are_read_from_lists_of_names(tmp_path):
+    path = tmp_path / "splits.json"
+    path.write_text(json.dumps({"train": ["b", "a"], "val": ["c"], "test": ["d"]}))
+    assert read_splits(path) == {"train": ("b", "a"), "validation": ("c",), "test": ("d",)}
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("{", "does not hold lists"),
+        ("[1]", "does not hold lists"),
+        ('{"train": 1}', "does not hold lists"),
+        ('{"train": ["a"], "test": ["b"]}', "expected train, validation, test"),
+        ('{"train": ["a"], "val": ["b"], "test": ["a"]}', "share 1 classes, 'a'"),
+    ],
+)
+def test_a_file_that_is_no_list_of_splits_is_refused(tmp_path, text, message):
+    path = tmp_path / "splits.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_splits(path)

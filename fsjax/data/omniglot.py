@@ -1,0 +1,127 @@
+"""Omniglot (Lake et al. 2015, https://doi.org/10.1126/science.aab3050), as it is published."""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from fsjax.data.splits import check_splits
+from fsjax.data.table import Table, rows
+
+PARTS = ("images_background", "images_evaluation")
+# The alphabets of images_evaluation; the others are those of images_background.
+EVALUATION = frozenset(
+    (
+        *("Angelic", "Atemayar_Qelisayer", "Atlantean", "Aurek-Besh", "Avesta", "Ge_ez"),
+        *("Glagolitic", "Gurmukhi", "Kannada", "Keble", "Malayalam", "Manipuri", "Mongolian"),
+        *("Old_Church_Slavonic_(Cyrillic)", "Oriya", "Sylheti", "Syriac_(Serto)", "Tengwar"),
+        *("Tibetan", "ULOG"),
+    )
+)
+# Of the background alphabets, those kept for validation: about a sixth of their characters.
+VALIDATION = frozenset(
+    ("Armenian", "Burmese_(Myanmar)", "Cyrillic", "Gujarati", "Japanese_(katakana)")
+)
+
+
+def read_omniglot(path: str | Path, *, size: int = 28) -> Table:
+    """Reads Omniglot's drawings from the published folders or zips.
+
+    Args:
+      path: folder that holds images_background and images_evaluation, unpacked or as zips,
+        whose names may begin with "omniglot_".
+      size: to which the drawings of 105 x 105 are reduced, in pixels.
+
+    Returns:
+      A table of one source, "image", [N, size, size, 1] uint8, ink 255 on 0, whose classes are
+      named ALPHABET/CHARACTER; the group of a row is its drawer.
+
+    Raises:
+      FileNotFoundError: if a part lacks.
+      ValueError: if a picture or a zip is damaged.
+    """
+    if size < 1:
+        raise ValueError(f"the size must be at least 1 pixel, not {size}")
+    pictures = sorted(picture for part in PARTS for picture in _pictures(Path(path), part))
+    names = sorted({name for name, _, _ in pictures})
+    place = {name: i for i, name in enumerate(names)}
+    images = np.stack([_shrunk(data, f"{name}/{file}", size) for name, file, data in pictures])
+    labels = [place[name] for name, _, _ in pictures]
+    # A file is named CHARACTER_DRAWER.png; each drawer of an alphabet drew each character once.
+    drawer = [int(file.rsplit("_", 1)[1]) for _, file, _ in pictures]
+    source = rows({"image": images}, np.array(labels), np.array(drawer))
+    return Table(tuple(names), {"image": source}, {})
+
+
+def split_by_alphabet(classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The published split: evaluation alphabets for test; five of the others for validation."""
+
+    def split_of(name: str) -> str:
+        alphabet = name.split("/")[0]
+        if alphabet in EVALUATION:
+            return "test"
+        return "validation" if alphabet in VALIDATION else "train"
+
+    splits = {
+        split: tuple(name for name in classes if split_of(name) == split)
+        for split in ("train", "validation", "test")
+    }
+    check_splits(splits)
+    return splits
+
+
+def with_rotations(table: Table) -> Table:
+    """Each class four times, turned by 0, 90, 180 and 270 degrees: four classes.
+
+    Args:
+      table: with square images in the source "image", without class descriptions.
+
+    Returns:
+      The table with classes NAME, NAME/90, NAME/180 and NAME/270.
+    """
+    source, count = table.sources["image"], len(table.classes)
+    images = [np.rot90(source.values["image"], turns, (1, 2)) for turns in range(4)]
+    labels = [source.labels + turns * count for turns in range(4)]
+    turned = rows(
+        {"image": np.concatenate(images)}, np.concatenate(labels), np.tile(source.group, 4)
+    )
+    suffixes = ("", "/90", "/180", "/270")
+    names = tuple(name + suffix for suffix in suffixes for name in table.classes)
+    return Table(names, {"image": turned}, {})
+
+
+def _pictures(folder: Path, part: str) -> Iterator[tuple[str, str, bytes]]:
+    """Class, file name without its ending, and bytes of each picture of a part."""
+    if (folder / part).is_dir():
+        for file in sorted((folder / part).glob("*/*/*.png")):
+            yield f"{file.parts[-3]}/{file.parts[-2]}", file.stem, file.read_bytes()
+        return
+    found = [
+        path for name in (part, f"omniglot_{part}") if (path := folder / f"{name}.zip").is_file()
+    ]
+    if not found:
+        raise FileNotFoundError(
+            f"{folder} has neither a folder {part} nor {part}.zip; get them from "
+            "https://github.com/brendenlake/omniglot/tree/master/python"
+        )
+    try:
+        with zipfile.ZipFile(found[0]) as archive:
+            for name in archive.namelist():
+                if name.endswith(".png") and "__MACOSX" not in name:
+                    *_, alphabet, character, file = name.removesuffix(".png").split("/")
+                    yield f"{alphabet}/{character}", file, archive.read(name)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{found[0]} is damaged ({error}); copy it again") from error
+
+
+def _shrunk(data: bytes, name: str, size: int) -> np.ndarray:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            small = image.convert("L").resize((size, size), Image.Resampling.BOX)
+    except Exception as error:  # damaged bytes make decoders raise almost anything
+        raise ValueError(f"the picture {name} cannot be read ({error}); copy it again") from error
+    return 255 - np.asarray(small)[..., None]
