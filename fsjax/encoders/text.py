@@ -40,11 +40,16 @@ class ByteTransformer(nn.Module):
 
 
 class CharNgrams(nn.Module):
-    """A bag of hashed character n-grams (Bojanowski et al. 2017, arxiv.org/abs/1607.04606)."""
+    """A bag of hashed character n-grams (Bojanowski et al. 2017, arxiv.org/abs/1607.04606).
+
+    In training, where a key is given, n-grams go missing at random, as the words of Iyyer et al.
+    2015 (https://aclanthology.org/P15-1162) do: texts are few and learned by heart otherwise.
+    """
 
     features: int = 64
     orders: tuple[int, ...] = (1, 2, 3, 4)
     buckets: int = 8192
+    dropout: float = 0.0
 
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
@@ -56,10 +61,13 @@ class CharNgrams(nn.Module):
             nn.initializers.normal(0.1),
             (len(self.orders), self.buckets, self.features),
         )
-        bags = [self._bag(x, order, rows) for order, rows in zip(self.orders, table, strict=True)]
+        drop = nn.Dropout(self.dropout, deterministic=not (train and self.has_rng("dropout")))
+        bags = [
+            self._bag(x, order, rows, drop) for order, rows in zip(self.orders, table, strict=True)
+        ]
         return one_token(jnp.concatenate(bags, axis=-1))
 
-    def _bag(self, x: Array, order: int, table: Array) -> Array:
+    def _bag(self, x: Array, order: int, table: Array, drop: nn.Module) -> Array:
         last = x.shape[1] - order + 1
         if last < 1:
             raise ValueError(f"texts of {x.shape[1]} bytes hold no {order}-gram")
@@ -68,6 +76,6 @@ class CharNgrams(nn.Module):
         hashed = jnp.zeros(grams.shape[:2], jnp.uint32)
         for i in range(order):
             hashed = (hashed + grams[..., i] + 1) * jnp.uint32(2654435761)
-        found = (grams > 0).all(-1)
-        vectors = table[(hashed >> 7) % self.buckets] * found[..., None]
+        found = (grams > 0).all(-1).astype(table.dtype)
+        vectors = table[(hashed >> 7) % self.buckets] * drop(found)[..., None]
         return vectors.sum(1) / jnp.sqrt(jnp.maximum(found.sum(1, keepdims=True), 1))

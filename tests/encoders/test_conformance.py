@@ -205,6 +205,26 @@ def test_character_ngrams_are_those_counted_one_by_one():
         np.testing.assert_allclose(row, np.concatenate(expected), rtol=1e-5, atol=1e-6)
 
 
+def test_ngrams_go_missing_in_training_with_a_key_alone_and_keep_their_mean():
+    module = CharNgrams(4, (1,), 16, dropout=0.5)
+    params = jax.jit(module.init)(KEY, TEXT, jnp.ones(ROWS))
+
+    @jax.jit
+    def dropped(keys):
+        def one(key):
+            rngs = {"dropout": key}
+            return module.apply(params, TEXT, jnp.ones(ROWS), train=True, rngs=rngs).values
+
+        return jax.vmap(one)(keys)
+
+    whole = module.apply(params, TEXT, jnp.ones(ROWS)).values
+    many = dropped(jax.random.split(KEY, 4000))
+    error = 4 * many.std(0) / np.sqrt(len(many)) + 1e-6
+    assert (many.std(0).max() > 0.01) and (np.abs(many.mean(0) - whole) < error).all()
+    without = module.apply(params, TEXT, jnp.ones(ROWS), train=True).values
+    np.testing.assert_array_equal(without, whole)
+
+
 def test_texts_shorter_than_an_ngram_are_refused():
     with pytest.raises(ValueError, match="texts of 2 bytes hold no 3-gram"):
         text_module("ngrams").init(KEY, TEXT[:, :2], jnp.ones(ROWS))
