@@ -58,6 +58,7 @@ ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "conv_audio": lambda norm: audio.ConvAudio(norm=norm),
     "bytes": lambda norm: text.ByteTransformer(),
     "ngrams": lambda norm: text.CharNgrams(),
+    "ngrams_dropout": lambda norm: text.CharNgrams(dropout=0.5),
     "mlp": lambda norm: tabular.MLP(),
     "raw": lambda norm: tabular.Raw(),
 }

@@ -14,5 +14,6 @@ def get_config() -> ConfigDict:
     """The default configuration with more steps."""
     config = emoji.get_config()
     config.compare = "concat,image"
+    config.encoders.text = "ngrams_dropout"  # 1000 steps learn the names by heart otherwise
     config.train.update(steps=1000, chunk=250)
     return config

@@ -24,6 +24,9 @@ class Attention(nn.Module):
 
     features: int = 64  # of the common space
     heads: int = 4  # of self-attention
+    # At which the query learns, beside all else: what a modality is worth is soon overrated on
+    # training classes, whose names and sounds the encoders come to know by heart.
+    rate: float = 0.25
 
     @nn.compact
     def __call__(self, tokens: Mapping[str, Tokens], present: Mapping[str, Array]) -> Array:
@@ -42,7 +45,7 @@ class Attention(nn.Module):
         query = self.param("query", nn.initializers.zeros, (self.features,))
         # Adam moves all entries of the query at one rate, so that its product with a key grows
         # as features and not as their root (Yang et al. 2022, https://arxiv.org/abs/2203.03466).
-        logits = nn.LayerNorm()(keys) @ query / self.features
+        logits = nn.LayerNorm()(keys) @ query * (self.rate / self.features)
         # A modality of many tokens is no more telling than one of few: the query starts from
         # equal attention to each modality, since sum_l exp(-log L_m) = 1.
         prior = jnp.concatenate([_minus_log_length(masks[m]) for m in names], axis=1)

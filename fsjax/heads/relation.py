@@ -24,9 +24,8 @@ def relation(module: nn.Module | None = None) -> Head:
     https://arxiv.org/abs/1711.06025).
 
     Args:
-      module: class features [N, D], query features [N, D] -> scores [N]; `Relation` by default,
-        `fsjax.encoders.relation.ConvRelation` for the paper's, on flattened feature maps. It must
-        not mix pairs.
+      module: class features [N, D], query features [N, D] -> scores [N]; `Relation` by default.
+        It must not mix pairs. The paper's compares feature maps by convolutions.
 
     Returns:
       The head; the paper's relation score is the sigmoid of a logit, and its loss
