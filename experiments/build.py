@@ -129,19 +129,22 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
     """Name -> config of every model of a run: the one configured first, then those compared.
 
     Raises:
-      ValueError: if `config.compare` names neither a modality, nor a fusion, nor "raw".
+      ValueError: if `config.compare` names no modality, fusion or head, and is not "raw".
     """
     variants = {config.fusion: config}
+    known = [*parse_names(config.modalities), *FUSIONS, *HEADS, "raw"]
     for name in parse_names(config.compare):
+        check_name(known, name, "compare")
         variant = config.copy_and_resolve_references()
         if name in parse_names(config.modalities):
             variant.update(modalities=name, fusion="plain")
         elif name == "raw":
             variant.encoders = dict.fromkeys(config.encoders, "raw")
-            variant.update(fusion="concat", distance="cosine")
+            variant.update(fusion="concat", head="prototype", distance="cosine")
             variant.train.steps = 0
+        elif name in HEADS:
+            variant.head = name
         else:
-            check_name(FUSIONS, name, "compare")
             variant.fusion = name
         variants.setdefault(name, variant)
     return variants

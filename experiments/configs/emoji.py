@@ -36,8 +36,8 @@ def get_config() -> ConfigDict:
             "head": "prototype",
             "distance": "squared_euclidean",  # of the heads prototype, feat and soft_kmeans
             "loss": "cross_entropy",  # cross_entropy | squared_error
-            # Also trained and tested on the same episodes: a modality alone, another fusion, or
-            # "raw", the nearest centroid on inputs as they are.
+            # Also trained and tested on the same episodes: a modality alone, another fusion,
+            # another head, or "raw", the nearest centroid on inputs as they are.
             "compare": "concat,image,audio,text,raw",
             "train": {
                 "steps": 400,

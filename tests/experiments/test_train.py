@@ -12,6 +12,7 @@ import pytest
 
 from experiments import bench, build, evaluate, jobs, results, scoring, train
 from experiments.configs import emoji, emoji_long, smoke
+from fsjax.data.splits import split_by_digest
 from fsjax.training.loop import Diverged
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +110,21 @@ def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, monkeypatch):
             assert all((a[key] == b[key]).all() for key in a)
     logs = [d / "models/attention/metrics.jsonl" for d in (workdir, tmp_path / "work")]
     assert logs[0].read_text() == logs[1].read_text()
+
+
+def test_training_does_not_see_the_test_classes(finished, tmp_path):
+    """With other test data, every loss and validation is the same to the bit."""
+    config, workdir, lines = finished
+    test = [int(name) for name in split_by_digest([str(i) for i in range(60)])["test"]]
+    with np.load(config.data.path) as arrays:
+        other = arrays["numbers"] + 9.0 * np.isin(arrays["cls"], test)[:, None] * arrays["numbers"]
+    config = config.copy_and_resolve_references()
+    config.data.path = str(write_npz(tmp_path / "data.npz", numbers=other))
+    others = train.train(config, tmp_path / "work")
+    for name in ("attention", "tabular"):
+        logs = [d / f"models/{name}/metrics.jsonl" for d in (workdir, tmp_path / "work")]
+        assert logs[0].read_text() == logs[1].read_text()
+    assert [line.get("nll") for line in others] != [line.get("nll") for line in lines]
 
 
 def test_a_trained_run_is_evaluated_in_other_settings(finished, tmp_path):

@@ -1,0 +1,63 @@
+"""From a config to tables: which classes and rows each split gets."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import build
+from experiments.configs import emoji_heads, omniglot
+from fsjax.data.omniglot import PARTS
+
+SPLITS = {"train": ["Greek/a", "Greek/b"], "val": ["Greek/c"], "test": ["Tibetan/a", "Tibetan/b"]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Five characters, each of three drawings."""
+    root, rng = tmp_path_factory.mktemp("omniglot"), np.random.default_rng(0)
+    for name in (name for names in SPLITS.values() for name in names):
+        path = root / PARTS[name.startswith("Tibetan")] / name
+        path.mkdir(parents=True)
+        for drawer in (1, 2, 3):
+            pixels = rng.integers(0, 256, (35, 35), np.uint8)
+            Image.fromarray(pixels).save(path / f"07_{drawer:02}.png")
+    (root / "splits.json").write_text(json.dumps(SPLITS))
+    return root
+
+
+def config_of(folder, splits):
+    config = omniglot.get_config()
+    config.data.update(path=str(folder), splits=splits)
+    for part in (config.train, config.validation):
+        part.update(ways=4, queries=1)
+    config.test.update(settings=((4, 2),), queries=1)
+    return config
+
+
+def test_omniglot_takes_the_splits_of_a_file_and_turns_each_class(folder):
+    tables = build.tables(config_of(folder, str(folder / "splits.json")))
+    sizes = {split: len(table.classes) for split, table in tables.items()}
+    assert sizes == {"train": 8, "validation": 4, "test": 8}
+    assert tables["test"].classes[:3] == ("Tibetan/a", "Tibetan/b", "Tibetan/a/90")
+    assert tables["test"].sources["image"].values["image"].shape == (24, 28, 28, 1)
+
+
+def test_the_model_of_the_omniglot_config_can_be_built():
+    config = omniglot.get_config()
+    assert list(build.models(config)) == ["plain"] and build.model(config).fast is not None
+
+
+def test_heads_are_compared_each_with_all_else_alike():
+    config = emoji_heads.get_config()
+    variants = build.models(config)
+    assert {variant.head for variant in variants.values()} == set(build.HEADS)
+    for variant in variants.values():
+        variant.head = config.head
+        assert variant.to_dict() == config.to_dict()
+
+
+def test_splits_that_nothing_has_name_the_nearest(folder):
+    with pytest.raises(ValueError, match="did you mean 'alphabet'"):
+        build.tables(config_of(folder, "alphabets"))
