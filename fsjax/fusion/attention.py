@@ -18,8 +18,8 @@ class Attention(nn.Module):
     that no modality is loud by its scale, each modality in a place of its own. So equal weights
     are concatenation, from which training starts, and nothing that the encoders have brought
     needs to be learned again. A modality counts by the root of its share: the product of two rows
-    then weighs each modality by the geometric mean of its two shares, and a row is as long
-    whichever modality it attends to.
+    then weighs each modality by the geometric mean of its two shares, and a row of equally wide
+    modalities is as long whichever it attends to.
     """
 
     features: int = 64  # of the common space
