@@ -35,6 +35,7 @@ TINY = {
     "conv_audio": (lambda norm: ConvAudio((2, 4), norm), floats(9, 8), (1, 2 * 2 * 4)),
     "bytes": (lambda norm: ByteTransformer(4, 1, 2), TEXT, (7, 4)),
     "ngrams": (lambda norm: CharNgrams(4, (1, 2, 3), 16), TEXT, (1, 12)),
+    "ngrams_dropout": (lambda norm: CharNgrams(4, (1, 2, 3), 16, 0.5), TEXT, (1, 12)),
     "mlp": (lambda norm: MLP((5,), 4), floats(6), (1, 4)),
     "raw": (lambda norm: Raw(), floats(2, 3), (1, 6)),
 }
