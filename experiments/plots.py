@@ -201,6 +201,7 @@ def attention(modalities: Sequence[str], shares: np.ndarray, *, alt: str) -> str
 
 
 def new_axes(size: Sequence[float]) -> tuple[Figure, Axes]:
+    """A figure of width and height in inches, and the one pair of axes in it."""
     figure = Figure(tuple(size), layout="constrained")
     return figure, figure.subplots()
 

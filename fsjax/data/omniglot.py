@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fsjax.data.splits import check_splits
-from fsjax.data.table import Table, rows
+from fsjax.data.table import Table, modalities, rows
 
 PARTS = ("images_background", "images_evaluation")
 # The alphabets of images_evaluation; the others are those of images_background.
@@ -82,7 +82,13 @@ def with_rotations(table: Table) -> Table:
 
     Returns:
       The table with classes NAME, NAME/90, NAME/180 and NAME/270.
+
+    Raises:
+      ValueError: if the table holds anything else, which a turn would not fit.
     """
+    held = sorted({*modalities(table), *table.side})
+    if held != ["image"]:
+        raise ValueError(f"rotations are for images alone, and the data has {', '.join(held)}")
     source, count = table.sources["image"], len(table.classes)
     images = [np.rot90(source.values["image"], turns, (1, 2)) for turns in range(4)]
     labels = [source.labels + turns * count for turns in range(4)]

@@ -20,7 +20,7 @@ def euclidean(a: Array, b: Array) -> Array:
 def cosine(a: Array, b: Array) -> Array:
     """One minus the cosine similarity, one where a row is zero: a [Q, D], b [W, D] -> [Q, W]."""
     chex.assert_rank([a, b], 2)
-    return 1.0 - _unit(a) @ _unit(b).T
+    return 1.0 - unit(a) @ unit(b).T
 
 
 def _safe_sqrt(x: Array) -> Array:
@@ -29,6 +29,7 @@ def _safe_sqrt(x: Array) -> Array:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
 
 
-def _unit(x: Array) -> Array:
+def unit(x: Array) -> Array:
+    """Rows at length one, zero rows as they are: [B, D] -> [B, D]."""
     norm = _safe_sqrt(jnp.square(x).sum(-1, keepdims=True))
     return x / jnp.where(norm > 0, norm, 1.0)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from fsjax.heads.distances import cosine as cosine_distance
+from fsjax.heads.distances import unit
 from fsjax.heads.linear import mean_power, row_weights, with_ones
 from fsjax.heads.prototype import class_means
 from fsjax.types import Array, Head
@@ -68,8 +69,7 @@ def cosine(
         return scale * (1.0 - cosine_distance(z, weights))
 
     def fit(params, z, y):
-        means = class_means(z, y)
-        start = means * jax.lax.rsqrt(jnp.maximum(jnp.square(means).sum(-1, keepdims=True), 1e-12))
+        start = unit(class_means(z, y))
         return _descend(logits, start, z, y, steps=steps, rate=rate / scale**2, decay=decay)
 
     return Head(_no_params, fit, lambda params, weights, z: logits(weights, z))

@@ -76,6 +76,12 @@ def test_rotations_are_classes_of_their_own(folder):
         np.testing.assert_array_equal(part.group, upright.group)
 
 
+def test_rotations_of_anything_but_images_are_refused(folder):
+    table = read_omniglot(folder, size=6)
+    with pytest.raises(ValueError, match="the data has image, words"):
+        with_rotations(table._replace(side={"words": np.zeros((4, 2))}))
+
+
 def test_the_split_by_alphabet_tests_on_the_evaluation_alphabets(folder):
     splits = split_by_alphabet(("Greek/character01", "Cyrillic/character02", "Tibetan/character01"))
     assert splits == {

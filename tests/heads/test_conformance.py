@@ -9,6 +9,15 @@ import pytest
 
 from experiments import build
 from experiments.configs.emoji import get_config
+from fsjax.heads.feat import feat
+from fsjax.heads.finetuned import cosine, linear
+from fsjax.heads.full_context import full_context
+from fsjax.heads.logistic import logistic
+from fsjax.heads.mahalanobis import mahalanobis
+from fsjax.heads.matching import matching
+from fsjax.heads.propagation import propagation
+from fsjax.heads.ridge import ridge
+from fsjax.heads.soft_kmeans import soft_kmeans
 from tests.heads import naive
 
 KEY = jax.random.key(0)
@@ -124,3 +133,34 @@ def test_a_clear_task_is_solved(head):
     z, near = ((y @ centers + 0.1 * rng.normal(size=(6, 16))).astype(np.float32) for _ in "ab")
     logits = compiled(jax.jit(head.init)(KEY, z, y), z, y, near)
     np.testing.assert_array_equal(logits.argmax(-1), y.argmax(-1))
+
+
+@pytest.mark.parametrize("neighbours", [1, 3])
+def test_labels_spread_to_the_nearest_neighbours_alone(neighbours):
+    head = propagation(neighbours=neighbours)
+    z, y = support(4, soft=False)
+    params = head.init(KEY, z, y)
+    wide = (np.float64(x) for x in (z, y, queries(4)))
+    expected = np.exp(naive.propagation(jax.device_get(params), *wide, neighbours=neighbours))
+    ours = head.score(params, head.fit(params, *with_padding(z, y)), queries(4))
+    np.testing.assert_allclose(np.exp(ours), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: matching(scale=0.0),
+        lambda: full_context(steps=0),
+        lambda: ridge(penalty=0.0),
+        lambda: logistic(steps=0),
+        lambda: linear(steps=0),
+        lambda: cosine(steps=0),
+        lambda: mahalanobis(ridge=-1.0),
+        lambda: feat(temperature=0.0),
+        lambda: soft_kmeans(steps=0),
+        lambda: propagation(alpha=1.0),
+    ],
+)
+def test_arguments_out_of_range_are_refused(make):
+    with pytest.raises(ValueError, match=r"must be|takes a step at least"):
+        make()
