@@ -10,29 +10,19 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
+from fsjax import heads
 from fsjax.data import files, omniglot, pool, splits, table
 from fsjax.data.emoji import emoji
 from fsjax.encoders import audio, image, norms, tabular, text
+from fsjax.encoders.comparison import ConvRelation
 from fsjax.encoders.multimodal import Multimodal, as_network, encoded
 from fsjax.episodes import sample
 from fsjax.episodes.missing import drop_modalities
 from fsjax.evaluation.figures import accuracy
 from fsjax.fusion import attention, pooled
-from fsjax.heads import (
-    distances,
-    feat,
-    finetuned,
-    full_context,
-    logistic,
-    mahalanobis,
-    matching,
-    propagation,
-    prototype,
-    relation,
-    ridge,
-    soft_kmeans,
-)
-from fsjax.learners.metric import metric
+from fsjax.heads import distances
+from fsjax.heads.relation import Relation
+from fsjax.learners import metric
 from fsjax.objectives import losses
 from fsjax.objectives.episodic import over_tasks, query_loss
 from fsjax.types import Array, Episode, Head, Key, Learner, Network, Objective, Pool
@@ -54,6 +44,7 @@ NORMS = {
 ROWS_SHARE = ("episode", "support")
 ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "conv4": lambda norm: image.Conv4(norm=norm),
+    "conv4_maps": lambda norm: image.Conv4(norm=norm, pooled=2),
     "resnet12": lambda norm: image.ResNet12(norm=norm),
     "conv_audio": lambda norm: audio.ConvAudio(norm=norm),
     "bytes": lambda norm: text.ByteTransformer(),
@@ -68,19 +59,20 @@ DISTANCES = {
     "euclidean": distances.euclidean,
     "cosine": distances.cosine,
 }
+RELATIONS = {"features": Relation, "maps": ConvRelation}
 HEADS: dict[str, Callable[[ConfigDict], Head]] = {
-    "prototype": lambda config: prototype.prototype(distance=distance(config)),
-    "matching": lambda config: matching.matching(),
-    "full_context": lambda config: full_context.full_context(),
-    "relation": lambda config: relation.relation(),
-    "ridge": lambda config: ridge.ridge(),
-    "logistic": lambda config: logistic.logistic(),
-    "linear": lambda config: finetuned.linear(),
-    "cosine": lambda config: finetuned.cosine(),
-    "mahalanobis": lambda config: mahalanobis.mahalanobis(),
-    "feat": lambda config: feat.feat(distance=distance(config)),
-    "soft_kmeans": lambda config: soft_kmeans.soft_kmeans(distance=distance(config)),
-    "propagation": lambda config: propagation.propagation(),
+    "prototype": lambda config: heads.prototype(distance=distance(config)),
+    "matching": lambda config: heads.matching(),
+    "full_context": lambda config: heads.full_context(),
+    "relation": lambda config: heads.relation(_named(RELATIONS, config, "relation")()),
+    "ridge": lambda config: heads.ridge(),
+    "logistic": lambda config: heads.logistic(),
+    "linear": lambda config: heads.linear(),
+    "cosine": lambda config: heads.cosine(),
+    "mahalanobis": lambda config: heads.mahalanobis(),
+    "feat": lambda config: heads.feat(distance=distance(config)),
+    "soft_kmeans": lambda config: heads.soft_kmeans(distance=distance(config)),
+    "propagation": lambda config: heads.propagation(),
 }
 LOSSES = {"cross_entropy": losses.cross_entropy, "squared_error": losses.squared_error}
 LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
@@ -128,15 +120,20 @@ class Model(NamedTuple):
 def models(config: ConfigDict) -> dict[str, ConfigDict]:
     """Name -> config of every model of a run: the one configured first, then those compared.
 
+    The first is called by its head where heads are compared or nothing is fused, else by its
+    fusion.
+
     Raises:
       ValueError: if `config.compare` names no modality, fusion or head, and is not "raw".
     """
-    variants = {config.fusion: config}
-    known = [*parse_names(config.modalities), *FUSIONS, *HEADS, "raw"]
-    for name in parse_names(config.compare):
+    modalities, compared = parse_names(config.modalities), parse_names(config.compare)
+    by_head = len(modalities) == 1 or any(name in HEADS for name in compared)
+    variants = {config.head if by_head else config.fusion: config}
+    known = [*modalities, *FUSIONS, *HEADS, "raw"]
+    for name in compared:
         check_name(known, name, "compare")
         variant = config.copy_and_resolve_references()
-        if name in parse_names(config.modalities):
+        if name in modalities:
             variant.update(modalities=name, fusion="plain")
         elif name == "raw":
             variant.encoders = dict.fromkeys(config.encoders, "raw")

@@ -35,6 +35,7 @@ def get_config() -> ConfigDict:
             "learner": "metric",
             "head": "prototype",
             "distance": "squared_euclidean",  # of the heads prototype, feat and soft_kmeans
+            "relation": "features",  # what the head relation compares: features | maps
             "loss": "cross_entropy",  # cross_entropy | squared_error
             # Also trained and tested on the same episodes: a modality alone, another fusion,
             # another head, or "raw", the nearest centroid on inputs as they are.

@@ -1,6 +1,6 @@
 """All heads on the emoji set, image, text and speech fused by attention.
 
-Not measured yet. The model "attention" is the one with the config's own head, `prototype`.
+Not measured yet.
 Command: python -m experiments.train --config=experiments/configs/emoji_heads.py
 """
 

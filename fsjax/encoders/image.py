@@ -26,14 +26,20 @@ class Conv4(nn.Module):
     features: int = 64
     norm: Norm = CalibratedNorm
     tokens: ToTokens = flat_token
+    pooled: int = 4  # blocks that pool, the first ones; two in relation networks
 
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
         """x [B, H, W, C] uint8 or float, weight [B] -> tokens [B, 1, H/16 * W/16 * features]."""
         x = as_float(x)
-        for _ in range(4):
-            x = ConvBlock(self.features, self.norm)(x, weight, train=train)
+        for block in range(4):
+            pool = max_pool2x2 if block < self.pooled else _as_is
+            x = ConvBlock(self.features, self.norm, pool)(x, weight, train=train)
         return self.tokens(x)
+
+
+def _as_is(x: Array) -> Array:
+    return x
 
 
 class _ResidualBlock(nn.Module):

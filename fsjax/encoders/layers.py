@@ -48,13 +48,14 @@ class Conv3x3(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Convolution, normalisation, ReLU, 2x2 max pooling."""
+    """Convolution, normalisation, ReLU, 2x2 max pooling unless told otherwise."""
 
     features: int
     norm: Norm = CalibratedNorm
+    pool: Callable[[Array], Array] = max_pool2x2
 
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool) -> Array:
         """x [B, H, W, C], weight [B] -> [B, H // 2, W // 2, features]."""
         x = Conv3x3(self.features)(x)
-        return max_pool2x2(nn.relu(self.norm()(x, weight, train=train)))
+        return self.pool(nn.relu(self.norm()(x, weight, train=train)))

@@ -1,0 +1,5 @@
+"""Few-shot methods: each factory gives a `fsjax.types.Learner`."""
+
+from fsjax.learners.metric import metric
+
+__all__ = ["metric"]

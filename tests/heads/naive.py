@@ -74,11 +74,11 @@ def full_context(params, z, y, queries, steps=3):
 
 
 def relation(params, z, y, queries):
-    first, last = params["Dense_0"], params["Dense_1"]
+    kernel = np.concatenate([params["of_classes"]["kernel"], params["of_queries"]["kernel"]])
 
     def score(a, b):
-        hidden = np.maximum(np.concatenate([a, b]) @ first["kernel"] + first["bias"], 0)
-        return (hidden @ last["kernel"] + last["bias"])[0]
+        hidden = np.concatenate([a, b]) @ kernel + params["of_classes"]["bias"]
+        return (np.maximum(hidden, 0) @ params["score"]["kernel"] + params["score"]["bias"])[0]
 
     return np.array([[score(p, q) for p in means(z, y)] for q in queries])
 
