@@ -11,12 +11,13 @@ import optax
 from ml_collections import ConfigDict
 
 from fsjax import heads
-from fsjax.data import files, omniglot, pool, splits, table
+from fsjax.data import files, omniglot, pool, splits, table, tfds
 from fsjax.data.emoji import emoji
 from fsjax.encoders import audio, image, norms, tabular, text
 from fsjax.encoders.comparison import ConvRelation
 from fsjax.encoders.multimodal import Multimodal, as_network, encoded
 from fsjax.episodes import sample
+from fsjax.episodes.augment import warp_images
 from fsjax.episodes.missing import drop_modalities
 from fsjax.evaluation.figures import accuracy
 from fsjax.fusion import attention, pooled
@@ -32,6 +33,13 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
     "folder": lambda data: files.read_folder(data.path, image_size=data.image_size),
     "omniglot": lambda data: omniglot.read_omniglot(data.path, size=data.image_size),
     "npz": lambda data: files.read_npz(data.path, modalities=parse_pairs(data.columns)),
+    "tfds": lambda data: tfds.read_tfds(
+        data.path,
+        modalities=parse_pairs(data.columns),
+        label=data.label,
+        parts=parse_names(data.parts),
+        image_size=data.image_size,
+    ),
 }
 SPLITS = {"digest": splits.split_by_digest, "alphabet": omniglot.split_by_alphabet}
 NORMS = {
@@ -246,17 +254,24 @@ def draw(config: ConfigDict) -> sample.Draw:
 
 
 def training_tasks(config: ConfigDict, train: Pool) -> Callable[[Key], Episode]:
-    """key -> a batch of training tasks, modalities dropped at the config's rate."""
+    """key -> a batch of training tasks, images warped and modalities dropped as the config asks."""
+    names = parse_names(config.modalities)
+    changes = (
+        (warp_images, "amount", config.train.warp if "image" in names else 0.0),
+        (drop_modalities, "rate", config.train.drop if len(names) > 1 else 0.0),
+    )
     settings = episode_settings(config)["train"][0] | {"tasks": config.train.tasks}
-    rate = config.train.drop if len(parse_names(config.modalities)) > 1 else 0.0
-    return sample.bind_pool(_dropped, train, rate=rate, draw=draw(config), **settings)
+    asked = tuple(change for change in changes if change[-1])
+    return sample.bind_pool(_changed, train, changes=asked, draw=draw(config), **settings)
 
 
-def _dropped(key: Key, rows: Pool, *, rate: float, **settings: Any) -> Episode:
-    key_tasks, key_drop = jax.random.split(key)
+def _changed(key: Key, rows: Pool, *, changes: Sequence[tuple], **settings: Any) -> Episode:
+    key_tasks, *keys = jax.random.split(key, 1 + len(changes))
     tasks = sample.sample_tasks(key_tasks, rows, **settings)
-    keys = jax.random.split(key_drop, settings["tasks"])
-    return jax.vmap(partial(drop_modalities, rate=rate))(keys, tasks)
+    for key, (change, name, amount) in zip(keys, changes, strict=True):
+        each = jax.vmap(partial(change, **{name: amount}))
+        tasks = each(jax.random.split(key, settings["tasks"]), tasks)
+    return tasks
 
 
 def episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:

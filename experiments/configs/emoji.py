@@ -16,12 +16,14 @@ def get_config() -> ConfigDict:
             "seed": 0,
             "workers": 0,  # models trained side by side; 0: two on CPU, one on an accelerator
             "data": {
-                "name": "emoji",  # emoji | folder | npz | omniglot
-                "path": "",  # of a folder or npz, or of the folder that holds Omniglot
+                "name": "emoji",  # emoji | folder | npz | omniglot | tfds
+                "path": "",  # of a folder or npz, of Omniglot's, or of a prepared TFDS version
                 "splits": "digest",  # of class names | alphabet (of Omniglot) | a JSON file
                 "rotations": False,  # an image turned by 90, 180, 270 degrees is another class
-                "columns": "",  # npz: modality:key,modality:key
-                "image_size": 32,  # folder, omniglot
+                "columns": "",  # npz, tfds: modality:key,modality:key
+                "label": "label",  # tfds: the feature that names the class
+                "parts": "",  # tfds: its splits to read, as in train,test; all unless named
+                "image_size": 32,  # folder, omniglot, tfds
             },
             "modalities": "image,text,audio",
             "encoders": {
@@ -47,6 +49,7 @@ def get_config() -> ConfigDict:
                 "ways": 20,  # more than at test (Snell et al. 2017)
                 "shots": 1,
                 "queries": 2,
+                "warp": 0.0,  # images turned, stretched, shifted in training: entries' deviation
                 "drop": 0.0,  # rate at which a fusion's modalities go missing in training
                 "learning_rate": 3e-3,  # falls to zero along a cosine
                 "patience": 0,  # validations without improvement before it stops; 0: never

@@ -3,6 +3,7 @@
 import io
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from fsjax.data.splits import check_splits
 from fsjax.data.table import Table, modalities, rows
+from fsjax.data.tfds import open_tfds
 
 PARTS = ("images_background", "images_evaluation")
 # The alphabets of images_evaluation; the others are those of images_background.
@@ -29,24 +31,30 @@ VALIDATION = frozenset(
 
 
 def read_omniglot(path: str | Path, *, size: int = 28) -> Table:
-    """Reads Omniglot's drawings from the published folders or zips.
+    """Reads Omniglot's drawings from the published folders or zips, or as tensorflow-datasets
+    prepared them.
 
     Args:
       path: folder that holds images_background and images_evaluation, unpacked or as zips,
-        whose names may begin with "omniglot_".
+        whose names may begin with "omniglot_"; or ~/tensorflow_datasets/omniglot/3.0.0.
       size: to which the drawings of 105 x 105 are reduced, in pixels.
 
     Returns:
       A table of one source, "image", [N, size, size, 1] uint8, ink 255 on 0, whose classes are
-      named ALPHABET/CHARACTER; the group of a row is its drawer.
+      named ALPHABET/CHARACTER; the group of a row is its drawer, which tensorflow-datasets does
+      not tell: there each row of a class is a group.
 
     Raises:
       FileNotFoundError: if a part lacks.
-      ValueError: if a picture or a zip is damaged.
+      ValueError: if a picture or a zip is damaged, or as `fsjax.data.tfds.read_tfds`.
     """
     if size < 1:
         raise ValueError(f"the size must be at least 1 pixel, not {size}")
-    pictures = sorted(picture for part in PARTS for picture in _pictures(Path(path), part))
+    path = Path(path).expanduser()
+    if (path / "features.json").is_file():
+        pictures = sorted(_prepared(path))
+    else:
+        pictures = sorted(picture for part in PARTS for picture in _pictures(path, part))
     names = sorted({name for name, _, _ in pictures})
     place = {name: i for i, name in enumerate(names)}
     images = np.stack([_shrunk(data, f"{name}/{file}", size) for name, file, data in pictures])
@@ -122,6 +130,17 @@ def _pictures(folder: Path, part: str) -> Iterator[tuple[str, str, bytes]]:
                     yield f"{alphabet}/{character}", file, archive.read(name)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{found[0]} is damaged ({error}); copy it again") from error
+
+
+def _prepared(folder: Path) -> Iterator[tuple[str, str, bytes]]:
+    """The same of a data set that tensorflow-datasets prepared, rows numbered as they come."""
+    features, examples = open_tfds(folder, ("train", "test"), encoded=("image",))
+    drawn: Counter[str] = Counter()
+    for example in examples:
+        alphabet = features["alphabet"].int2str(example["alphabet"])
+        name = f"{alphabet}/character{example['alphabet_char_id'] + 1:02}"
+        drawn[name] += 1
+        yield name, f"row_{drawn[name]:02}", example["image"]
 
 
 def _shrunk(data: bytes, name: str, size: int) -> np.ndarray:
