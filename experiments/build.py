@@ -19,6 +19,7 @@ from fsjax.encoders.multimodal import Multimodal, as_network, encoded
 from fsjax.episodes import sample
 from fsjax.episodes.augment import warp_images
 from fsjax.episodes.missing import drop_modalities
+from fsjax.episodes.open_set import sample_open_episode
 from fsjax.evaluation.figures import accuracy
 from fsjax.fusion import attention, pooled
 from fsjax.heads import distances
@@ -210,13 +211,16 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
     }
     if config.data.rotations:
         parts = {split: omniglot.with_rotations(part) for split, part in parts.items()}
-    for split, settings in episode_settings(config).items():
+    asked = episode_settings(config)
+    if config.test.calibrate:
+        asked["validation"] += asked["test"]
+    for split, settings in asked.items():
         for one in settings:
             shots = one["shots"] if isinstance(one["shots"], int) else one["shots"][1]
             try:
                 pool.check_episodes(
                     parts[split],
-                    ways=one["ways"],
+                    ways=one["ways"] + (config.test.unknown if split == "test" else 0),
                     shots=shots,
                     queries=one["queries"],
                     apart=config.apart,
@@ -277,6 +281,13 @@ def _changed(key: Key, rows: Pool, *, changes: Sequence[tuple], **settings: Any)
 def episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:
     """key -> one episode of the given ways, shots and queries."""
     return sample.bind_pool(sample.sample_episode, rows, draw=draw(config), **settings)
+
+
+def open_episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:
+    """key -> one episode in which the queries of some classes are of none that it knows."""
+    return sample.bind_pool(
+        sample_open_episode, rows, draw=draw(config), unknown=config.test.unknown, **settings
+    )
 
 
 # For programs that run once: they take longer to compile than to run.

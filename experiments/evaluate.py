@@ -1,7 +1,7 @@
 """Evaluates the models of a trained run in other settings, on the test classes.
 
     python -m experiments.evaluate --workdir DIR [--settings 10x1 10x5] [--queries N]
-        [--episodes N] [--models NAME ...] [--shared-groups]
+        [--episodes N] [--models NAME ...] [--shared-groups] [--calibrate] [--unknown N]
 
 Results are added to the run's results.jsonl, and the report is made again.
 """
@@ -15,6 +15,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from experiments import build, jobs, report, results, scoring, tables
+from experiments.configs.emoji import get_config
 from fsjax.data.pool import make_pool
 
 
@@ -27,7 +28,10 @@ def load_config(workdir: Path) -> ConfigDict:
     path = workdir / "config.json"
     if not path.exists():
         raise ValueError(f"{workdir} holds no run: there is no config.json; train one there first")
-    return ConfigDict(json.loads(path.read_text()))
+    # Keys that the run's version did not know yet have their default.
+    config = get_config()
+    config.update(json.loads(path.read_text()))
+    return config
 
 
 def evaluate_run(
@@ -57,7 +61,7 @@ def evaluate_run(
         job = jobs.prepare(build.models(trained)[name], pools["train"])
         params = jobs.trained_params(job, workdir / "models" / name)
         variant = build.models(asked)[name]
-        lines += scoring.test(name, variant, job.model, params, pools["test"], workdir)
+        lines += scoring.test(scoring.Scored(name, variant, job.model, params, pools), workdir)
     lines += scoring.compare(chosen[0], chosen[1:], asked, workdir)
     results.append_new(workdir / "results.jsonl", lines)
     report.write_report([workdir], workdir / "report.html")
@@ -84,12 +88,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         action="store_true",
         help="support and query may come from one group, as one design team",
     )
+    parser.add_argument(
+        "--calibrate", action="store_true", help="choose a temperature on validation"
+    )
+    parser.add_argument("--unknown", type=int, default=0, help="classes of which only queries come")
     args = parser.parse_args(argv)
     try:
         trained = load_config(args.workdir)
         asked = trained.copy_and_resolve_references()
         for key in ("settings", "queries", "episodes"):
             asked.test[key] = getattr(args, key) or asked.test[key]
+        asked.test.update(calibrate=args.calibrate, unknown=args.unknown)
         asked.apart = asked.apart and not args.shared_groups
         lines = evaluate_run(args.workdir, trained, asked, args.models)
     except ValueError as error:

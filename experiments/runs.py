@@ -14,6 +14,8 @@ Line = dict[str, Any]
 NEEDED = {
     "result": ("model", "ways", "shots", "accuracy", "ci95"),
     "comparison": ("model", "against", "ways", "shots", "difference", "ci95"),
+    "open_set": ("model", "ways", "shots", "unknown", "auroc", "ci95"),
+    "calibration": ("model", "ways", "shots", "calibrated", "ece", "ci95"),
 }
 
 

@@ -4,78 +4,128 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import build, results
-from experiments.jobs import TEST_KEY, evaluator, prepared
-from fsjax.evaluation.episodic import is_transductive
-from fsjax.evaluation.figures import expected_calibration_error
-from fsjax.evaluation.intervals import mean_ci95, paired_difference
-from fsjax.types import Params, Pool
+from experiments.jobs import TEST_KEY, VALIDATION_KEY, evaluator, prepared
+from fsjax.evaluation.calibration import (
+    at_temperature,
+    choose_temperature,
+    likelihood_by_temperature,
+)
+from fsjax.evaluation.episodic import FIGURES, is_transductive
+from fsjax.evaluation.figures import (
+    Figure,
+    auroc,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability,
+)
+from fsjax.evaluation.intervals import bootstrap_ci95, mean_ci95, paired_difference
+from fsjax.types import Array, Params, Pool
 
 
-def test(
-    name: str,
-    config: ConfigDict,
-    model: build.Model,
-    params: Params,
-    rows: Pool,
-    workdir: Path,
-) -> list[dict[str, Any]]:
+class Scored(NamedTuple):
+    """A trained model and what it is tested on."""
+
+    name: str
+    config: ConfigDict
+    model: build.Model
+    params: Params
+    pools: Mapping[str, Pool]  # validation and test
+
+
+def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
     """Evaluates one model in every setting of the config and saves the figures of each episode.
 
     Args:
-      name: of the model, in the results.
-      config: of the model.
-      model: its parts.
-      params: its parameters.
-      rows: the test classes.
+      scored: the model, its parameters and the classes.
       workdir: of the run; arrays go to its folder `episodes`.
 
     Returns:
-      A result for each setting, as lines of results.jsonl.
+      For each setting a result, and as far as the config asks for them how well it is calibrated
+      and how well it knows what it does not know, as lines of results.jsonl.
     """
-    learner, rows = prepared(model, params, rows)
-    small = build.episodes(config, rows, ways=2, shots=1, queries=2)
-    once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
-    episode = once(lambda sample, key: sample(key))(small, jax.random.key(0))
-    transductive = is_transductive(learner, params, episode)
+    name, config, model, params, pools = scored
+    about = {"model": name, "data": config.data.name, "split": "test", "seed": config.seed}
+    about["transductive"] = _transductive(scored)
+    pools = {split: prepared(model, params, pools[split])[1] for split in ("validation", "test")}
+    scored = scored._replace(pools=pools)
     lines = []
     for settings in build.episode_settings(config)["test"]:
         start = time.perf_counter()
-        sample = build.episodes(config, rows, **settings)
-        figures = evaluator(model, num_episodes=config.test.episodes)(
-            params, jax.random.key(TEST_KEY), sample
-        )
+        figures, temperature = _closed(scored, settings)
         results.save_arrays(workdir / episodes_file(name, settings), figures)
         mean, half = mean_ci95(figures["accuracy"])
-        lines.append(
-            {
-                "kind": "result",
-                "model": name,
-                "data": config.data.name,
-                "split": "test",
-                "modalities": list(build.parse_names(config.modalities)),
-                **settings,
-                "apart": config.apart,
-                "episodes": config.test.episodes,
-                "accuracy": mean,
-                "ci95": half,
-                "nll": float(np.mean(figures["negative_log_likelihood"])),
-                "ece": expected_calibration_error(figures["reliability"]),
-                "transductive": transductive,
-                "seed": config.seed,
-                "steps": config.train.steps,
-                "key": TEST_KEY,
-                "seconds": time.perf_counter() - start,
-                **results.environment(),
-            }
-        )
+        told = about | settings | {"apart": config.apart, "episodes": config.test.episodes}
+        result = {
+            "modalities": list(build.parse_names(config.modalities)),
+            "accuracy": mean,
+            "ci95": half,
+            "nll": float(np.mean(figures["negative_log_likelihood"])),
+            "ece": expected_calibration_error(figures["reliability"]),
+            "steps": config.train.steps,
+            "key": TEST_KEY,
+            "seconds": time.perf_counter() - start,
+            **results.environment(),
+        }
+        lines.append({"kind": "result"} | told | result)
+        if temperature is not None:
+            lines += [told | line for line in _calibration(figures, temperature)]
+        if config.test.unknown:
+            lines.append(told | _open_set(scored, settings))
     return lines
+
+
+def _transductive(scored: Scored) -> bool:
+    _, config, model, params, pools = scored
+    learner, rows = prepared(model, params, pools["test"])
+    small = build.episodes(config, rows, ways=2, shots=1, queries=2)
+    once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
+    episode = once(lambda sample, key: sample(key))(small, jax.random.key(0))
+    return is_transductive(learner, params, episode)
+
+
+def _closed(scored: Scored, settings: Mapping[str, int]) -> tuple[dict[str, Array], float | None]:
+    """Figures of test episodes, and the temperature that was chosen on validation, if any."""
+    _, config, model, params, pools = scored
+
+    def figures(split: str, key: int, asked: tuple[Figure, ...]) -> dict[str, Array]:
+        sample = build.episodes(config, pools[split], **settings)
+        evaluate = evaluator(model, num_episodes=config.test.episodes, figures=asked)
+        return evaluate(params, jax.random.key(key), sample)
+
+    if not config.test.calibrate:
+        return figures("test", TEST_KEY, FIGURES), None
+    likelihoods = figures("validation", VALIDATION_KEY, (likelihood_by_temperature,))
+    temperature = choose_temperature(likelihoods[likelihood_by_temperature.__name__])
+    more = tuple(at_temperature(f, temperature) for f in (negative_log_likelihood, reliability))
+    return figures("test", TEST_KEY, FIGURES + more), temperature
+
+
+def _calibration(figures: Mapping[str, Array], temperature: float) -> list[dict[str, Any]]:
+    """Calibration errors, as the model is and at the temperature chosen."""
+    lines = []
+    for prefix, used in (("", 1.0), ("calibrated_", temperature)):
+        table = figures[f"{prefix}reliability"]
+        line = {"kind": "calibration", "calibrated": bool(prefix), "temperature": used}
+        line |= {"nll": float(np.mean(figures[f"{prefix}negative_log_likelihood"]))}
+        ends = bootstrap_ci95(expected_calibration_error, table)
+        lines.append(line | {"ece": expected_calibration_error(table), "ci95": ends})
+    return lines
+
+
+def _open_set(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
+    """How well the largest logit tells queries of known classes from others."""
+    _, config, model, params, pools = scored
+    sample = build.open_episodes(config, pools["test"], **settings)
+    evaluate = evaluator(model, num_episodes=config.test.episodes, figures=(auroc,))
+    mean, half = mean_ci95(evaluate(params, jax.random.key(TEST_KEY), sample)["auroc"])
+    return {"kind": "open_set", "unknown": config.test.unknown, "auroc": mean, "ci95": half}
 
 
 def episodes_file(name: str, settings: Mapping[str, int]) -> Path:

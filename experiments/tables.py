@@ -11,13 +11,8 @@ from experiments.runs import Line
 
 # Results that differ in one of these answer different questions, so none is the better one.
 QUESTION = ("data", "split", "missing", "queries", "apart")
-CONDITIONS = ("run", *QUESTION, "modalities", "steps")
+CONDITIONS = ("run", *QUESTION, "modalities", "steps", "unknown", "calibrated")
 NOTHING = "No results yet."
-NOTES = {
-    "result": "Accuracy in % ± half its 95% interval; {mark}: best of the column.",
-    "comparison": "Differences in points, paired by episode, ± half their 95% interval; {mark}: "
-    "zero is excluded. Where it is not, the two may be equal.",
-}
 SEEDS = "Means of seeds: (lowest..highest seed) in place of an interval."
 TRANSDUCTIVE = "†: transductive, all queries seen at once; never best beside inductive results."
 LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
@@ -30,6 +25,39 @@ LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 }
 HTML = {c: html.escape(c) for c in "&<>\"'"}
 MARKDOWN = {c: f"\\{c}" for c in "\\|*_`<["}
+
+
+class Kind(NamedTuple):
+    """A kind of lines that has a table of its own."""
+
+    field: str
+    best: int  # 1 the largest of a column, -1 the least, 0 what is not zero
+    note: str
+
+
+KINDS = {
+    "result": Kind(
+        "accuracy", 1, "Accuracy in % ± half its 95% interval; {mark}: best of the column."
+    ),
+    "comparison": Kind(
+        "difference",
+        0,
+        "Differences in points, paired by episode, ± half their 95% interval; {mark}: zero is "
+        "excluded. Where it is not, the two may be equal.",
+    ),
+    "open_set": Kind(
+        "auroc",
+        1,
+        "Area under the ROC curve in % ± half its 95% interval, by which the largest logit tells "
+        "queries of known classes from queries of unknown ones; {mark}: best of the column.",
+    ),
+    "calibration": Kind(
+        "ece",
+        -1,
+        "Expected calibration error in % ± half its 95% interval, as the model is and at the "
+        "temperature chosen on validation; {mark}: least of the column.",
+    ),
+}
 
 
 class Row(NamedTuple):
@@ -86,7 +114,7 @@ def figures(lines: Sequence[Line], field: str) -> tuple[float, float, float]:
 
 
 def _name(line: Line) -> str:
-    return line["model"] if line["kind"] == "result" else f"{line['model']} - {line['against']}"
+    return f"{line['model']} - {line['against']}" if "against" in line else line["model"]
 
 
 def _contest(lines: Sequence[Line]) -> str:
@@ -123,18 +151,21 @@ def _rows(chosen: Sequence[Line]) -> list[Row]:
     return rows
 
 
-def _cell(rows: Sequence[Row], row: Row, column: str, field: str) -> Cell:
+def _cell(rows: Sequence[Row], row: Row, column: str, kind: Kind) -> Cell:
     lines = row.cells.get(column)
     if not lines:
         return Cell("-")
-    mean, low, high = figures(lines, field)
+    mean, low, high = figures(lines, kind.field)
     dagger = " †" if any(line.get("transductive") for line in lines) else ""
-    if field == "accuracy":
+    if kind.best:
         # A transductive result is the best only where no rival is inductive.
         rivals = [each for r in rows if (each := r.cells.get(column))]
         rivals = [each for each in rivals if _contest(each) == _contest(lines)]
-        rank = [(not each[0].get("transductive"), figures(each, field)[0]) for each in rivals]
-        strong = len(rank) > 1 and (not dagger, mean) == max(rank)
+        rank = [
+            (not each[0].get("transductive"), kind.best * figures(each, kind.field)[0])
+            for each in rivals
+        ]
+        strong = len(rank) > 1 and (not dagger, kind.best * mean) == max(rank)
         sign = ""
     else:
         strong, sign = low > 0 or high < 0, "+"
@@ -143,17 +174,17 @@ def _cell(rows: Sequence[Row], row: Row, column: str, field: str) -> Cell:
 
 
 def grids(lines: Iterable[Line]) -> list[Grid]:
-    """The table of results and that of paired differences, as far as there are any."""
+    """A table of each kind of lines: results, paired differences ..., as far as there are any."""
     lines, made = list(lines), []
-    for kind, field in (("result", "accuracy"), ("comparison", "difference")):
-        chosen = [line for line in lines if line.get("kind") == kind]
+    for name, kind in KINDS.items():
+        chosen = [line for line in lines if line.get("kind") == name]
         rows = _rows(chosen)
         chosen.sort(key=lambda line: (line["ways"], np.max(line["shots"])))
         columns = list(dict.fromkeys(map(setting, chosen)))
-        corner = "model" if kind == "result" else "difference"
+        corner = "model" if kind.best else "difference"
         cells = [[Cell(text) for text in (corner, *columns)]]
-        cells += [[Cell(r.label), *(_cell(rows, r, c, field) for c in columns)] for r in rows]
-        notes = [NOTES[kind]]
+        cells += [[Cell(r.label), *(_cell(rows, r, c, kind) for c in columns)] for r in rows]
+        notes = [kind.note]
         if any(len(each) > 1 for row in rows for each in row.cells.values()):
             notes.append(SEEDS)
         if any(line.get("transductive") for line in chosen):

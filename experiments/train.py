@@ -41,11 +41,12 @@ def run_model(
     progress = board.add(name, variant.train.steps)
     job = jobs.prepare(variant, pools["train"])
     params = jobs.train(job, pools["validation"], workdir / "models" / name, progress)
-    lines = scoring.test(name, variant, job.model, params, pools["test"], workdir)
+    lines = scoring.test(scoring.Scored(name, variant, job.model, params, pools), workdir)
     if name == next(iter(build.models(config))):
         shown = inspection.inspect(variant, job.model, params, tables["test"])
         results.save_arrays(workdir / "inspection.npz", shown)
-    progress.say(", ".join(results.summary(line) for line in lines))
+    told = [results.summary(line) for line in lines if line["kind"] == "result"]
+    progress.say(", ".join(told))
     return lines
 
 

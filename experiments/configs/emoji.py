@@ -59,6 +59,8 @@ def get_config() -> ConfigDict:
                 "settings": ((5, 1), (5, 5), (20, 1)),  # ways, shots
                 "queries": 2,
                 "episodes": 1000,
+                "calibrate": False,  # choose a temperature on validation, and say what it is worth
+                "unknown": 0,  # classes of which only queries come, to be told from the known ones
             },
             # Support and query from different groups: for emoji, from different design teams.
             "apart": True,

@@ -1,15 +1,12 @@
 """Evaluation over many episodes, each drawn from its own key."""
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
-from fsjax.evaluation.figures import accuracy, negative_log_likelihood, reliability
+from fsjax.evaluation.figures import Figure, accuracy, negative_log_likelihood, reliability
 from fsjax.types import Array, Episode, Key, Learner, Params, Sample
-
-Figure = Callable[[Array, Array], Array]  # logits [Q, W], targets [Q, W] -> any shape
 
 FIGURES = (accuracy, negative_log_likelihood, reliability)
 

@@ -1,7 +1,9 @@
 """Figures of one episode: logits [Q, W] and targets [Q, W] to a number or an array.
 
-Rows whose target is all zero are ignored.
+Rows whose target is all zero are ignored, except by `auroc`.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,8 @@ import numpy as np
 import optax
 
 from fsjax.types import Array
+
+Figure = Callable[[Array, Array], Array]  # logits [Q, W], targets [Q, W] -> any shape
 
 
 def accuracy(logits: Array, targets: Array) -> Array:
@@ -42,6 +46,24 @@ def reliability(logits: Array, targets: Array, bins: int = 15) -> Array:
 def confusion(logits: Array, targets: Array) -> Array:
     """Counts [W, W] of queries by target (row) and prediction (column)."""
     return targets.T @ jax.nn.one_hot(logits.argmax(-1), logits.shape[-1])
+
+
+def auroc(logits: Array, targets: Array) -> Array:
+    """Area under the ROC curve that tells queries of known classes from others by their largest
+    logit (Vaze et al. 2022, https://arxiv.org/abs/2110.06207).
+
+    Args:
+      logits: [Q, W].
+      targets: [Q, W]; here the rows of zeros count: they belong to no class.
+
+    Returns:
+      [] the probability, 0..1, that a known query has a larger score than an unknown one, ties
+      counted by half; zero if there are not both.
+    """
+    score, known = logits.max(-1), _given(targets)
+    above = jnp.sign(score[:, None] - score) / 2 + 0.5
+    pairs = known[:, None] * (1 - known)
+    return (above * pairs).sum() / jnp.maximum(pairs.sum(), 1)
 
 
 def expected_calibration_error(reliabilities: np.ndarray) -> float:

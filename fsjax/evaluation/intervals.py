@@ -1,5 +1,6 @@
 """Means over episodes with their 95% intervals."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,26 @@ def mean_ci95(x: np.ndarray) -> Interval:
     if x.ndim != 1 or len(x) < 2:
         raise ValueError(f"an interval needs the figures of two episodes or more, got {x.shape}")
     return Interval(float(x.mean()), float(Z95 * x.std(ddof=1) / np.sqrt(len(x))))
+
+
+def bootstrap_ci95(
+    statistic: Callable[[np.ndarray], float], x: np.ndarray, *, resamples: int = 200, seed: int = 0
+) -> float:
+    """Half the width of the 95% interval of a statistic of all episodes together, by drawing
+    episodes again (Efron 1979, https://doi.org/10.1214/aos/1176344552).
+
+    Args:
+      statistic: of [E, ...] episodes -> a number.
+      x: [E, ...] figures of each episode.
+      resamples: how often E episodes are drawn with replacement.
+      seed: of the draws.
+
+    Returns:
+      1.96 standard deviations of the statistic over the draws.
+    """
+    x, rng = np.asarray(x, np.float64), np.random.default_rng(seed)
+    draws = (statistic(x[rng.integers(0, len(x), len(x))]) for _ in range(resamples))
+    return float(Z95 * np.std(list(draws), ddof=1))
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray) -> Interval:

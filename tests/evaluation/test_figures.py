@@ -7,6 +7,7 @@ import pytest
 
 from fsjax.evaluation.figures import (
     accuracy,
+    auroc,
     confusion,
     expected_calibration_error,
     negative_log_likelihood,
@@ -94,3 +95,20 @@ def test_rows_without_a_target_change_nothing_even_if_infinite(figure, garbage):
 @pytest.mark.parametrize("figure", [accuracy, negative_log_likelihood, reliability, confusion])
 def test_figures_of_no_targets_are_zero(figure):
     assert (figure(LOGITS, jnp.zeros_like(TARGETS)) == 0).all()
+
+
+@JIT
+@pytest.mark.parametrize("decimals", [0, 6])
+def test_auroc_is_the_share_of_pairs_in_order_ties_by_half(jit, decimals):
+    logits = jnp.round(LOGITS, decimals)
+    score = np.asarray(logits).max(-1)
+    pairs = [(a > b) + 0.5 * (a == b) for a in score[GIVEN] for b in score[~GIVEN]]
+    ours = (jax.jit(auroc) if jit else auroc)(logits, TARGETS)
+    np.testing.assert_allclose(ours, np.mean(pairs), rtol=1e-5)
+
+
+def test_auroc_of_what_is_told_apart_and_of_what_is_not():
+    far = LOGITS + 100.0 * GIVEN[:, None]
+    assert auroc(far, TARGETS) == 1.0 and auroc(-far, TARGETS) == 0.0
+    assert auroc(jnp.zeros_like(LOGITS), TARGETS) == 0.5
+    assert auroc(LOGITS, jnp.ones_like(TARGETS)) == 0.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fsjax.evaluation.intervals import Z95, mean_ci95, paired_difference
+from fsjax.evaluation.intervals import Z95, bootstrap_ci95, mean_ci95, paired_difference
 
 RNG = np.random.default_rng(0)
 
@@ -50,3 +50,10 @@ def test_fewer_than_two_episodes_have_no_interval(x):
 def test_figures_of_other_episodes_cannot_be_paired():
     with pytest.raises(ValueError, match=r"same episodes, got \(3,\) \(4,\)"):
         paired_difference(np.zeros(3), np.zeros(4))
+
+
+def test_the_bootstrap_of_a_mean_is_the_normal_interval_and_repeats():
+    x = RNG.normal(size=(400, 1))
+    half = bootstrap_ci95(np.mean, x, resamples=1000)
+    assert half == pytest.approx(mean_ci95(x[:, 0]).half_width, rel=0.1)
+    assert bootstrap_ci95(np.mean, x, resamples=1000) == half

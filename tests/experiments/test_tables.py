@@ -66,3 +66,22 @@ def test_markdown_and_latex_hold_the_same_cells(result, all_lines):
     assert r"a\_b|c & 50.0 $\pm$ 0.6 $^\dagger$ & - & - \\" in latex
     assert latex.count(r"\begin{tabular}{lrrr}") == latex.count(r"\end{tabular}") == 2
     assert "{mark}" not in markdown + latex
+
+
+def test_calibration_and_open_sets_have_tables_of_their_own(result, cells):
+    lines = [result(), result("image", 0.7)]
+    for model, auroc, errors in (("attention", 0.9, (0.08, 0.03)), ("image", 0.7, (0.05, 0.04))):
+        line = {**result(model), "kind": "open_set", "unknown": 5, "auroc": auroc}
+        lines.append(line)
+        for calibrated, ece in enumerate(errors):
+            line = {**result(model), "kind": "calibration", "ece": ece}
+            lines.append(line | {"calibrated": bool(calibrated)})
+    found = {grid.notes[0].split()[0]: grid.written({}, "{} *") for grid in tables.grids(lines)}
+    assert list(found) == ["Accuracy", "Area", "Expected"]
+    assert found["Area"][1:] == [["attention", "90.0 ± 0.6 *"], ["image", "70.0 ± 0.6"]]
+    assert found["Expected"][1:] == [
+        ["attention · calibrated False", "8.0 ± 0.6"],
+        ["attention · calibrated True", "3.0 ± 0.6 *"],
+        ["image · calibrated False", "5.0 ± 0.6"],
+        ["image · calibrated True", "4.0 ± 0.6"],
+    ]

@@ -138,6 +138,24 @@ def test_a_trained_run_is_evaluated_in_other_settings(finished, tmp_path):
     assert not added["apart"]
 
 
+def test_evaluation_calibrates_on_validation_and_asks_for_unknown_classes(finished, tmp_path):
+    workdir = tmp_path / "work"
+    shutil.copytree(finished[1], workdir)
+    command = ["--workdir", str(workdir), "--settings", "3x1", "--models", "raw"]
+    evaluate.main([*command, "--calibrate", "--unknown", "2"])
+    # The result itself is the one that stood there before.
+    result, plain, calibrated, opened = [
+        line
+        for line in results.read_lines(workdir / "results.jsonl")
+        if line["model"] == "raw" and line["shots"] == 1 and line["kind"] != "comparison"
+    ]
+    assert [plain["calibrated"], calibrated["calibrated"]] == [False, True]
+    assert plain["ece"] == result["ece"] and plain["temperature"] == 1.0
+    assert calibrated["temperature"] != 1.0 and calibrated["nll"] < plain["nll"]
+    assert opened["unknown"] == 2 and 0 < opened["auroc"] <= 1
+    assert "calibrated True" in (workdir / "report.html").read_text()
+
+
 def test_evaluation_refuses_a_folder_without_a_run_and_a_model_that_is_not_there(finished):
     with pytest.raises(SystemExit, match=r"no config\.json"):
         evaluate.main(["--workdir", "/nowhere"])
@@ -187,6 +205,9 @@ def test_too_few_rows_for_the_episodes_name_split_and_class(finished, tmp_path):
     config = finished[0].copy_and_resolve_references()
     config.test.settings = ((3, 5),)
     with pytest.raises(ValueError, match=r"the test split: class '\d+' has 6 rows"):
+        train.train(config, tmp_path / "work")
+    config.test.update(settings=((3, 1),), unknown=100)
+    with pytest.raises(ValueError, match=r"the test split: .*103"):
         train.train(config, tmp_path / "work")
 
 
