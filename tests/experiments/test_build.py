@@ -46,7 +46,8 @@ def test_omniglot_takes_the_splits_of_a_file_and_turns_each_class(folder):
 
 def test_the_model_of_the_omniglot_config_can_be_built():
     config = omniglot.get_config()
-    assert list(build.models(config)) == ["prototype"] and build.model(config).fast is not None
+    assert list(build.models(config)) == ["prototype", "matching", "ridge"]
+    assert build.model(config).fast is not None
 
 
 def test_heads_are_compared_each_with_all_else_alike():
