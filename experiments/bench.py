@@ -45,8 +45,8 @@ def measure(config: ConfigDict) -> dict[str, float]:
     job = jobs.prepare(config, make_pool(build.tables(config)["train"]))
     chunk = partial(
         train_chunk,
-        sample=job.sample,
-        objective=build.objective(job.model.learner, job.config),
+        sample=job.training.sample,
+        objective=job.training.objective,
         optimizer=job.optimizer,
     )
 
@@ -59,7 +59,7 @@ def measure(config: ConfigDict) -> dict[str, float]:
     works = {
         "scanned chunk": lambda: chunk(job.state, num_steps=STEPS),
         "single steps": single_steps,
-        "sampling": lambda: sample_only(job.sample, jax.random.key(0), steps=STEPS),
+        "sampling": lambda: sample_only(job.training.sample, jax.random.key(0), steps=STEPS),
     }
     for work in works.values():
         milliseconds(work)

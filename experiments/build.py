@@ -1,8 +1,6 @@
 """From a config to parts: the only place where names become factories."""
 
-import difflib
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -10,24 +8,26 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
+from experiments.dealer import episode_settings, training_tasks
+from experiments.names import check_name, parse_names, parse_pairs, pick
 from fsjax import heads
 from fsjax.data import files, omniglot, pool, splits, table, tfds
 from fsjax.data.emoji import emoji
 from fsjax.encoders import audio, image, norms, tabular, text
 from fsjax.encoders.comparison import ConvRelation
 from fsjax.encoders.multimodal import Multimodal, as_network, encoded
-from fsjax.episodes import sample
-from fsjax.episodes.augment import warp_images
-from fsjax.episodes.missing import drop_modalities
-from fsjax.episodes.open_set import sample_open_episode
+from fsjax.episodes.rows import sample_rows
+from fsjax.episodes.sample import bind_pool
 from fsjax.evaluation.figures import accuracy
 from fsjax.fusion import attention, pooled
+from fsjax.fusion.centred import Centred
 from fsjax.heads import distances
 from fsjax.heads.relation import Relation
 from fsjax.learners import metric
 from fsjax.objectives import losses
 from fsjax.objectives.episodic import over_tasks, query_loss
-from fsjax.types import Array, Episode, Head, Key, Learner, Network, Objective, Pool
+from fsjax.objectives.supervised import init_classes, supervised
+from fsjax.types import Array, Head, Key, Learner, Network, Objective, Params, Pool, Sample
 
 DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
     "emoji": lambda data: emoji(),
@@ -68,6 +68,8 @@ DISTANCES = {
     "euclidean": distances.euclidean,
     "cosine": distances.cosine,
 }
+# Heads of features less their mean over the training set.
+CENTRED = ("simpleshot",)
 RELATIONS = {"features": Relation, "maps": ConvRelation}
 HEADS: dict[str, Callable[[ConfigDict], Head]] = {
     "prototype": lambda config: heads.prototype(distance=distance(config)),
@@ -81,6 +83,7 @@ HEADS: dict[str, Callable[[ConfigDict], Head]] = {
     "mahalanobis": lambda config: heads.mahalanobis(),
     "feat": lambda config: heads.feat(distance=distance(config)),
     "soft_kmeans": lambda config: heads.soft_kmeans(distance=distance(config)),
+    "simpleshot": lambda config: heads.simpleshot(),
     "propagation": lambda config: heads.propagation(),
 }
 LOSSES = {"cross_entropy": losses.cross_entropy, "squared_error": losses.squared_error}
@@ -93,29 +96,8 @@ def _named(choices: Mapping[str, Any], config: ConfigDict, key: str) -> Any:
     return pick(choices, config[key], key)
 
 
-def pick(choices: Mapping[str, Any], name: str, key: str) -> Any:
-    """choices[name]; raises ValueError with the nearest name known if there is none."""
-    check_name(choices, name, key)
-    return choices[name]
-
-
-def check_name(choices: Collection[str], name: str, key: str) -> None:
-    """Raises ValueError with the nearest name known if `name` is not among the choices."""
-    if name in choices:
-        return
-    near = difflib.get_close_matches(str(name), choices, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"config.{key}={name!r} is not one of {', '.join(choices)}{hint}")
-
-
-def parse_names(names: str) -> tuple[str, ...]:
-    """The names in a string like "image,text"."""
-    return tuple(name.strip() for name in names.split(",") if name.strip())
-
-
-def parse_pairs(pairs: str) -> dict[str, str]:
-    """The pairs in a string like "image:images,tabular:margin"."""
-    return dict(pair.split(":", 1) for pair in parse_names(pairs))
+# For programs that run once: they take longer to compile than to run.
+RUNS_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 class Model(NamedTuple):
@@ -178,17 +160,49 @@ def model(config: ConfigDict) -> Model:
         modality: pick(ENCODERS, encoder_name(config, modality), f"encoders.{modality}")(norm)
         for modality in parse_names(config.modalities)
     }
-    module = Multimodal(encoders, _named(FUSIONS, config, "fusion")())
+    fusion = _named(FUSIONS, config, "fusion")()
+    module = Multimodal(encoders, Centred(fusion) if config.head in CENTRED else fusion)
     make = _named(LEARNERS, config, "learner")
     independent = config.norm not in ROWS_SHARE and config.learner == "metric"
     fast = make(as_network(encoded(module)), config) if independent else None
     return Model(module, make(as_network(module), config), fast)
 
 
-def objective(learner: Learner, config: ConfigDict) -> Objective:
-    """The loss of the queries that a config names, over a batch of tasks; accuracy watched."""
+class Training(NamedTuple):
+    """What a model is trained by."""
+
+    sample: Sample
+    objective: Objective
+    init: Callable[[Key, Params], Params]  # a learner's parameters -> all that are trained
+
+
+def training(config: ConfigDict, model: Model, train: Pool) -> Training:
+    """The batches and the objective that a config names."""
+    return _named(OBJECTIVES, config, "objective")(config, model, train)
+
+
+def _episodic(config: ConfigDict, model: Model, train: Pool) -> Training:
     loss = _named(LOSSES, config, "loss")
-    return over_tasks(query_loss(learner, loss, watch={"accuracy": accuracy}))
+    objective = over_tasks(query_loss(model.learner, loss, watch={"accuracy": accuracy}))
+    return Training(training_tasks(config, train), objective, lambda key, params: params)
+
+
+def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
+    network, classifier = as_network(model.module), head(config)
+    sample = bind_pool(sample_rows, train, rows=config.train.rows)
+    if config.train.warp or config.train.drop:
+        raise ValueError("config.train.warp and drop change episodes; supervised training has none")
+
+    def init(key: Key, params: Params) -> Params:
+        rows = jax.eval_shape(sample, key)
+        z, _ = jax.eval_shape(network.apply, params["network"], rows.inputs)
+        sizes = {"features": z.shape[-1], "classes": rows.targets.shape[-1]}
+        return params | {"classes": init_classes(key, classifier, params["head"], **sizes)}
+
+    return Training(sample, supervised(network, classifier), init)
+
+
+OBJECTIVES = {"episodic": _episodic, "supervised": _supervised}
 
 
 def optimizer(config: ConfigDict) -> optax.GradientTransformation:
@@ -234,63 +248,3 @@ def _splits(data: ConfigDict, classes: Sequence[str]) -> splits.Splits:
     if data.splits.endswith(".json"):
         return splits.read_splits(data.splits)
     return pick(SPLITS, data.splits, "data.splits")(classes)
-
-
-def episode_settings(config: ConfigDict) -> dict[str, list[dict[str, Any]]]:
-    """Split -> the ways, shots and queries that its episodes are asked with."""
-    train, validation, test = config.train, config.validation, config.test
-
-    def setting(ways: int, shots: int | Sequence[int], queries: int) -> dict[str, Any]:
-        # JSON makes a list of the pair (low, high), and a list has no hash.
-        shots = shots if isinstance(shots, int) else tuple(shots)
-        return {"ways": ways, "shots": shots, "queries": queries}
-
-    return {
-        "train": [setting(train.ways, train.shots, train.queries)],
-        "validation": [setting(validation.ways, validation.shots, validation.queries)],
-        "test": [setting(ways, shots, test.queries) for ways, shots in test.settings],
-    }
-
-
-def draw(config: ConfigDict) -> sample.Draw:
-    """How the rows of a class are drawn."""
-    return sample.draw_apart if config.apart else sample.draw_rows
-
-
-def training_tasks(config: ConfigDict, train: Pool) -> Callable[[Key], Episode]:
-    """key -> a batch of training tasks, images warped and modalities dropped as the config asks."""
-    names = parse_names(config.modalities)
-    changes = (
-        (warp_images, "amount", config.train.warp if "image" in names else 0.0),
-        (drop_modalities, "rate", config.train.drop if len(names) > 1 else 0.0),
-    )
-    settings = episode_settings(config)["train"][0] | {"tasks": config.train.tasks}
-    asked = tuple(change for change in changes if change[-1])
-    return sample.bind_pool(_changed, train, changes=asked, draw=draw(config), **settings)
-
-
-def _changed(key: Key, rows: Pool, *, changes: Sequence[tuple], **settings: Any) -> Episode:
-    key_tasks, *keys = jax.random.split(key, 1 + len(changes))
-    tasks = sample.sample_tasks(key_tasks, rows, **settings)
-    for key, (change, name, amount) in zip(keys, changes, strict=True):
-        each = jax.vmap(partial(change, **{name: amount}))
-        tasks = each(jax.random.split(key, settings["tasks"]), tasks)
-    return tasks
-
-
-def episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:
-    """key -> one episode of the given ways, shots and queries."""
-    return sample.bind_pool(sample.sample_episode, rows, draw=draw(config), **settings)
-
-
-def open_episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:
-    """key -> one episode in which the queries of some classes are of none that it knows."""
-    return sample.bind_pool(
-        sample_open_episode, rows, draw=draw(config), unknown=config.test.unknown, **settings
-    )
-
-
-# For programs that run once: they take longer to compile than to run.
-RUNS_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
-first_task = partial(jax.tree.map, lambda x: x[0])

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from experiments import build, jobs, report, results, scoring, tables
 from experiments.configs.emoji import get_config
+from experiments.names import check_name
 from fsjax.data.pool import make_pool
 
 
@@ -53,7 +54,7 @@ def evaluate_run(
     """
     names = list(build.models(trained))
     for name in models:
-        build.check_name(names, name, "models")
+        check_name(names, name, "models")
     pools = {split: make_pool(part) for split, part in build.tables(asked).items()}
     chosen = [name for name in names if name in (models or names)]
     lines = []

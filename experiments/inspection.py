@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, jobs
+from experiments import build, dealer, jobs
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table, take_classes
 from fsjax.encoders.multimodal import as_network
@@ -37,11 +37,11 @@ def inspect(
       the modalities attention_modalities [M], if the fusion is by attention.
     """
     key = jax.random.key(jobs.TEST_KEY)
-    settings = build.episode_settings(config)["test"][0]
+    settings = dealer.episode_settings(config)["test"][0]
 
     def deal(rows: Pool, ways: int) -> Sample:
         ways = min(ways, len(rows.side.values["class"]))
-        return build.episodes(config, rows, **(settings | {"ways": ways}))
+        return dealer.episodes(config, rows, **(settings | {"ways": ways}))
 
     few = take_classes(test, test.classes[:CONFUSION_CLASSES])
     found = _confusion(model, params, _with_class_ids(make_pool(few)), deal, key)

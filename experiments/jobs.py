@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments import build, results
+from experiments import build, dealer, results
 from experiments.progress import Progress
 from fsjax.encoders.multimodal import as_network, calibrate, encode_pool
 from fsjax.evaluation.episodic import evaluate
@@ -31,7 +31,8 @@ class Job(NamedTuple):
 
     config: ConfigDict
     model: build.Model
-    sample: Sample
+    tasks: Sample  # training episodes
+    training: build.Training
     optimizer: optax.GradientTransformation
     state: TrainState  # before the first step
 
@@ -40,12 +41,16 @@ def prepare(config: ConfigDict, train: Pool) -> Job:
     """Builds the model that a config names, its parameters drawn from the config's seed."""
     model = build.model(config)
     key_init, key_run = jax.random.split(jax.random.key(config.seed))
-    sample = build.training_tasks(config, train)
+    tasks = dealer.training_tasks(config, train)
+    training = build.training(config, model, train)
+
     once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
-    first = once(lambda sample, key: build.first_task(sample(key)))(sample, key_init)
+    first = once(lambda tasks, key: dealer.first_task(tasks(key)))(tasks, key_init)
     params = once(model.learner.init)(key_init, first.support)
+    params = once(training.init)(jax.random.fold_in(key_init, 1), params)
     optimizer = build.optimizer(config)
-    return Job(config, model, sample, optimizer, init_state(key_run, params, optimizer))
+    state = init_state(key_run, params, optimizer)
+    return Job(config, model, tasks, training, optimizer, state)
 
 
 def checkpoints(job: Job, folder: Path) -> Checkpoints:
@@ -74,8 +79,8 @@ def train(job: Job, validation: Pool, folder: Path, progress: Progress) -> Param
     log.resume(int(state.step))
     chunk = partial(
         train_chunk,
-        sample=job.sample,
-        objective=build.objective(job.model.learner, job.config),
+        sample=job.training.sample,
+        objective=job.training.objective,
         optimizer=job.optimizer,
     )
     state = run(
@@ -112,19 +117,19 @@ def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params,
     """state -> its parameters calibrated on training data, and their validation accuracy."""
     config, model = job.config, job.model
     network = as_network(model.module)
-    settings = build.episode_settings(config)["validation"][0]
+    settings = dealer.episode_settings(config)["validation"][0]
     episodes = evaluator(model, num_episodes=config.validation.episodes, figures=(accuracy,))
 
     @jax.jit
-    def calibrated(params: Params, sample: Sample) -> Params:
+    def calibrated(params: Params, tasks: Sample) -> Params:
         keys = jax.random.split(jax.random.key(CALIBRATION_KEY), CALIBRATION_BATCHES)
-        batches = jax.vmap(lambda key: build.first_task(sample(key)).query)(keys)
+        batches = jax.vmap(lambda key: dealer.first_task(tasks(key)).query)(keys)
         return params | {"network": calibrate(network, params["network"], batches)}
 
     def measure(state: TrainState) -> tuple[Params, float]:
-        params = calibrated(state.params, job.sample)
+        params = calibrated(state.params, job.tasks)
         _, rows = prepared(model, params, validation)
-        sample = build.episodes(config, rows, **settings)
+        sample = dealer.episodes(config, rows, **settings)
         figures = episodes(params, jax.random.key(VALIDATION_KEY), sample)
         return params, float(np.mean(figures["accuracy"]))
 

@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, results
+from experiments import build, dealer, results
 from experiments.jobs import TEST_KEY, VALIDATION_KEY, evaluator, prepared
+from experiments.names import parse_names
 from fsjax.evaluation.calibration import (
     at_temperature,
     choose_temperature,
@@ -56,14 +57,14 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
     pools = {split: prepared(model, params, pools[split])[1] for split in ("validation", "test")}
     scored = scored._replace(pools=pools)
     lines = []
-    for settings in build.episode_settings(config)["test"]:
+    for settings in dealer.episode_settings(config)["test"]:
         start = time.perf_counter()
         figures, temperature = _closed(scored, settings)
         results.save_arrays(workdir / episodes_file(name, settings), figures)
         mean, half = mean_ci95(figures["accuracy"])
         told = about | settings | {"apart": config.apart, "episodes": config.test.episodes}
         result = {
-            "modalities": list(build.parse_names(config.modalities)),
+            "modalities": list(parse_names(config.modalities)),
             "accuracy": mean,
             "ci95": half,
             "nll": float(np.mean(figures["negative_log_likelihood"])),
@@ -84,7 +85,7 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
 def _transductive(scored: Scored) -> bool:
     _, config, model, params, pools = scored
     learner, rows = prepared(model, params, pools["test"])
-    small = build.episodes(config, rows, ways=2, shots=1, queries=2)
+    small = dealer.episodes(config, rows, ways=2, shots=1, queries=2)
     once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
     episode = once(lambda sample, key: sample(key))(small, jax.random.key(0))
     return is_transductive(learner, params, episode)
@@ -95,7 +96,7 @@ def _closed(scored: Scored, settings: Mapping[str, int]) -> tuple[dict[str, Arra
     _, config, model, params, pools = scored
 
     def figures(split: str, key: int, asked: tuple[Figure, ...]) -> dict[str, Array]:
-        sample = build.episodes(config, pools[split], **settings)
+        sample = dealer.episodes(config, pools[split], **settings)
         evaluate = evaluator(model, num_episodes=config.test.episodes, figures=asked)
         return evaluate(params, jax.random.key(key), sample)
 
@@ -122,7 +123,7 @@ def _calibration(figures: Mapping[str, Array], temperature: float) -> list[dict[
 def _open_set(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
     """How well the largest logit tells queries of known classes from others."""
     _, config, model, params, pools = scored
-    sample = build.open_episodes(config, pools["test"], **settings)
+    sample = dealer.open_episodes(config, pools["test"], **settings)
     evaluate = evaluator(model, num_episodes=config.test.episodes, figures=(auroc,))
     mean, half = mean_ci95(evaluate(params, jax.random.key(TEST_KEY), sample)["auroc"])
     return {"kind": "open_set", "unknown": config.test.unknown, "auroc": mean, "ci95": half}
@@ -138,7 +139,7 @@ def compare(
 ) -> list[dict[str, Any]]:
     """Paired differences in accuracy of one model to others, on the same episodes."""
     lines = []
-    for settings in build.episode_settings(config)["test"]:
+    for settings in dealer.episode_settings(config)["test"]:
         accuracies = {}
         for name in (first, *others):
             with np.load(workdir / episodes_file(name, settings)) as figures:

@@ -52,6 +52,13 @@ class Episode(NamedTuple):
     targets: Array  # [Q, W] one-hot; an all-zero row is ignored by losses and metrics
 
 
+class Labelled(NamedTuple):
+    """Rows of any classes, for training that knows no episodes."""
+
+    inputs: Inputs  # [B, ...]
+    targets: Array  # [B, C] one-hot over all classes of a pool
+
+
 class Source(NamedTuple):
     """Modalities that were recorded together: one row, one thing."""
 

@@ -38,7 +38,8 @@ def get_config() -> ConfigDict:
             "head": "prototype",
             "distance": "squared_euclidean",  # of the heads prototype, feat and soft_kmeans
             "relation": "features",  # what the head relation compares: features | maps
-            "loss": "cross_entropy",  # cross_entropy | squared_error
+            "objective": "episodic",  # episodic | supervised: all training classes at once
+            "loss": "cross_entropy",  # of episodes: cross_entropy | squared_error
             # Also trained and tested on the same episodes: a modality alone, another fusion,
             # another head, or "raw", the nearest centroid on inputs as they are.
             "compare": "concat,image,audio,text,raw",
@@ -46,6 +47,7 @@ def get_config() -> ConfigDict:
                 "steps": 400,
                 "chunk": 100,  # steps of one compiled program; validated and saved after each
                 "tasks": 1,
+                "rows": 128,  # of a step, where the objective is supervised
                 "ways": 20,  # more than at test (Snell et al. 2017)
                 "shots": 1,
                 "queries": 2,

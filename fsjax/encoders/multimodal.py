@@ -154,7 +154,9 @@ def _encode_rows(module: Multimodal, params: Params, inputs: Inputs, batch: int)
 
 
 def calibrate(network: Network, params: Params, batches: Inputs) -> Params:
-    """Writes the statistics of training data into the parameters of every `CalibratedNorm`.
+    """Writes the statistics of training data into the parameters that are to hold them.
+
+    These are the mean and variance of every `CalibratedNorm`, and the mean of a `Centred` fusion.
 
     Args:
       network: the network; a layer's statistics are those of a training pass.
@@ -162,12 +164,15 @@ def calibrate(network: Network, params: Params, batches: Inputs) -> Params:
       batches: [T, B, ...] rows of the training classes.
 
     Returns:
-      The parameters, with the mean and variance over all batches in the places of the norms'.
+      The parameters, with the means and variances over all batches in their places.
     """
     moments = jax.lax.map(lambda inputs: network.apply(params, inputs, train=True)[1], batches)
     flat = flatten_dict(moments)
     means = {path: x.mean(0) for path, x in flat.items() if path[-1] == "mean"}
     # The variance over all batches: mean of the variances plus variance of the means.
-    spread = {(*path[:-1], "var"): flat[path].var(0) for path in means}
-    variances = {path: flat[path].mean(0) + x for path, x in spread.items()}
+    variances = {
+        path: x.mean(0) + flat[(*path[:-1], "mean")].var(0)
+        for path, x in flat.items()
+        if path[-1] == "var"
+    }
     return unflatten_dict(flatten_dict(params, keep_empty_nodes=True) | means | variances)

@@ -10,6 +10,7 @@ from fsjax.heads.propagation import propagation
 from fsjax.heads.prototype import prototype
 from fsjax.heads.relation import relation
 from fsjax.heads.ridge import ridge
+from fsjax.heads.simpleshot import simpleshot
 from fsjax.heads.soft_kmeans import soft_kmeans
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "prototype",
     "relation",
     "ridge",
+    "simpleshot",
     "soft_kmeans",
 ]

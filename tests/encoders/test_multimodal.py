@@ -21,6 +21,7 @@ from fsjax.encoders.norms import CalibratedNorm, SupportNorm
 from fsjax.encoders.tabular import MLP
 from fsjax.encoders.text import ByteTransformer
 from fsjax.fusion.attention import Attention
+from fsjax.fusion.centred import Centred
 from fsjax.fusion.pooled import Concat
 from fsjax.types import Inputs, Pool, Source, Tokens
 
@@ -163,6 +164,27 @@ def test_calibration_writes_the_mean_and_variance_over_all_batches():
     np.testing.assert_array_equal(after["Dense_0"]["kernel"], dense["kernel"])
     affine = "_Affine_0"
     jax.tree.map(np.testing.assert_array_equal, norm[affine], before["CalibratedNorm_0"][affine])
+
+
+def test_features_less_their_mean_over_all_batches_once_it_is_known():
+    network = multimodal({"sound": Normed()}, Centred(Concat()))
+    params = shaken(network.init(KEY, INPUTS))
+    params["fusion"]["mean"] = jnp.zeros_like(params["fusion"]["mean"])
+    found = jax.jit(partial(calibrate, network))(params, BATCHES)
+    plain = multimodal({"sound": Normed()}, Concat())
+    fusion = {name: part for name, part in params["fusion"]["fusion"].items()}
+
+    def features(batch, train):
+        return plain.apply(params | {"fusion": fusion}, batch, train=train)[0]
+
+    batches = [jax.tree.map(lambda x, i=i: x[i], BATCHES) for i in range(len(BATCHES[1]["sound"]))]
+    mean = np.concatenate([features(batch, True) for batch in batches]).mean(0)
+    np.testing.assert_allclose(found["fusion"]["mean"], mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(network.apply(params, INPUTS)[0], features(INPUTS, False))
+    centred = network.apply(params | {"fusion": found["fusion"]}, INPUTS)[0]
+    np.testing.assert_allclose(centred, features(INPUTS, False) - mean, rtol=1e-3, atol=1e-4)
+    gradient = jax.grad(lambda p: network.apply(p, INPUTS)[0].sum())(found)["fusion"]["mean"]
+    assert not np.any(gradient)
 
 
 def test_gradients_do_not_flow_through_a_calibration():

@@ -185,11 +185,23 @@ def test_a_loss_that_becomes_nan_stops_the_run_and_names_the_step(finished, tmp_
         train.train(config, tmp_path / "work")
 
 
+def test_supervised_training_serves_heads_that_were_never_trained_on_episodes(finished, tmp_path):
+    config = finished[0].copy_and_resolve_references()
+    config.update(objective="supervised", head="linear", compare="simpleshot")
+    config.train.update(steps=2, rows=16, drop=0.0)
+    lines = train.train(config, tmp_path / "work")
+    assert {line["model"] for line in lines if line["kind"] == "result"} == {"linear", "simpleshot"}
+    config.head = "matching"
+    with pytest.raises(ValueError, match="keeps its support rows"):
+        train.train(config, tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
         ("fusion", "atention", "did you mean 'attention'"),
         ("compare", "image,sound", "config.compare='sound' is not one of"),
+        ("objective", "superviced", "did you mean 'supervised'"),
         ("norm", "batch", "config.norm='batch' is not one of group"),
         ("modalities", "image,tabular,smell", "the data has no modality smell"),
     ],

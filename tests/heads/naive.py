@@ -31,6 +31,10 @@ def prototype(params, z, y, queries):
     return nearest(params, means(z, y), queries)
 
 
+def simpleshot(params, z, y, queries):
+    return nearest(params, means(unit(z), y), unit(queries))
+
+
 def matching(params, z, y, queries):
     scale = np.exp(params["log_scale"])
     similarities = np.array([[scale * cos(q, s) for s in z] for q in queries])

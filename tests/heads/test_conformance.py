@@ -9,20 +9,29 @@ import pytest
 
 from experiments import build
 from experiments.configs.emoji import get_config
-from fsjax.heads.feat import feat
-from fsjax.heads.finetuned import cosine, linear
-from fsjax.heads.full_context import full_context
-from fsjax.heads.logistic import logistic
-from fsjax.heads.mahalanobis import mahalanobis
-from fsjax.heads.matching import matching
-from fsjax.heads.propagation import propagation
-from fsjax.heads.ridge import ridge
-from fsjax.heads.soft_kmeans import soft_kmeans
+from fsjax import heads
+from fsjax.heads import (
+    cosine,
+    feat,
+    full_context,
+    linear,
+    logistic,
+    mahalanobis,
+    matching,
+    propagation,
+    ridge,
+    simpleshot,
+    soft_kmeans,
+)
 from tests.heads import naive
 
 KEY = jax.random.key(0)
 FEATURES = pytest.mark.parametrize("features", [4, 40])  # fewer and more than support rows
 TRANSDUCTIVE = {"soft_kmeans", "propagation"}
+
+
+def test_all_heads_of_the_room_can_be_named_in_a_config():
+    assert set(heads.__all__) == set(build.HEADS)
 
 
 def support(features: int, soft: bool, seed: int = 0):
@@ -157,6 +166,7 @@ def test_labels_spread_to_the_nearest_neighbours_alone(neighbours):
         lambda: cosine(steps=0),
         lambda: mahalanobis(ridge=-1.0),
         lambda: feat(temperature=0.0),
+        lambda: simpleshot(temperature=0.0),
         lambda: soft_kmeans(steps=0),
         lambda: propagation(alpha=1.0),
     ],

@@ -1,0 +1,71 @@
+"""The episodes that a config asks for."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments.names import parse_names
+from fsjax.episodes import sample
+from fsjax.episodes.augment import warp_images
+from fsjax.episodes.missing import drop_modalities
+from fsjax.episodes.open_set import sample_open_episode
+from fsjax.types import Episode, Key, Pool
+
+first_task = partial(jax.tree.map, lambda x: x[0])
+
+
+def episode_settings(config: ConfigDict) -> dict[str, list[dict[str, Any]]]:
+    """Split -> the ways, shots and queries that its episodes are asked with."""
+    train, validation, test = config.train, config.validation, config.test
+
+    def setting(ways: int, shots: int | Sequence[int], queries: int) -> dict[str, Any]:
+        # JSON makes a list of the pair (low, high), and a list has no hash.
+        shots = shots if isinstance(shots, int) else tuple(shots)
+        return {"ways": ways, "shots": shots, "queries": queries}
+
+    return {
+        "train": [setting(train.ways, train.shots, train.queries)],
+        "validation": [setting(validation.ways, validation.shots, validation.queries)],
+        "test": [setting(ways, shots, test.queries) for ways, shots in test.settings],
+    }
+
+
+def draw(config: ConfigDict) -> sample.Draw:
+    """How the rows of a class are drawn."""
+    return sample.draw_apart if config.apart else sample.draw_rows
+
+
+def training_tasks(config: ConfigDict, train: Pool) -> Callable[[Key], Episode]:
+    """key -> a batch of training tasks, images warped and modalities dropped as the config asks."""
+    names = parse_names(config.modalities)
+    changes = (
+        (warp_images, "amount", config.train.warp if "image" in names else 0.0),
+        (drop_modalities, "rate", config.train.drop if len(names) > 1 else 0.0),
+    )
+    settings = episode_settings(config)["train"][0] | {"tasks": config.train.tasks}
+    asked = tuple(change for change in changes if change[-1])
+    return sample.bind_pool(_changed, train, changes=asked, draw=draw(config), **settings)
+
+
+def _changed(key: Key, rows: Pool, *, changes: Sequence[tuple], **settings: Any) -> Episode:
+    key_tasks, *keys = jax.random.split(key, 1 + len(changes))
+    tasks = sample.sample_tasks(key_tasks, rows, **settings)
+    for key, (change, name, amount) in zip(keys, changes, strict=True):
+        each = jax.vmap(partial(change, **{name: amount}))
+        tasks = each(jax.random.split(key, settings["tasks"]), tasks)
+    return tasks
+
+
+def episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:
+    """key -> one episode of the given ways, shots and queries."""
+    return sample.bind_pool(sample.sample_episode, rows, draw=draw(config), **settings)
+
+
+def open_episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:
+    """key -> one episode in which the queries of some classes are of none that it knows."""
+    return sample.bind_pool(
+        sample_open_episode, rows, draw=draw(config), unknown=config.test.unknown, **settings
+    )

@@ -1,0 +1,30 @@
+"""Names in a config, and what is said of those that nothing has."""
+
+import difflib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+
+def pick(choices: Mapping[str, Any], name: str, key: str) -> Any:
+    """choices[name]; raises ValueError with the nearest name known if there is none."""
+    check_name(choices, name, key)
+    return choices[name]
+
+
+def check_name(choices: Collection[str], name: str, key: str) -> None:
+    """Raises ValueError with the nearest name known if `name` is not among the choices."""
+    if name in choices:
+        return
+    near = difflib.get_close_matches(str(name), choices, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"config.{key}={name!r} is not one of {', '.join(choices)}{hint}")
+
+
+def parse_names(names: str) -> tuple[str, ...]:
+    """The names in a string like "image,text"."""
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def parse_pairs(pairs: str) -> dict[str, str]:
+    """The pairs in a string like "image:images,tabular:margin"."""
+    return dict(pair.split(":", 1) for pair in parse_names(pairs))

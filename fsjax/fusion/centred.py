@@ -1,0 +1,30 @@
+"""Features less their mean over the training set."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+from jax.lax import stop_gradient
+
+from fsjax.types import Array, Tokens
+
+
+class Centred(nn.Module):
+    """A fusion whose features have mean zero over the training set (Wang et al. 2019,
+    https://arxiv.org/abs/1911.04623).
+
+    The mean is the parameter `mean`, zero until `calibrate` writes it.
+    """
+
+    fusion: nn.Module
+
+    @nn.compact
+    def __call__(self, tokens: Mapping[str, Tokens], present: Mapping[str, Array]) -> Array:
+        """tokens {m: [B, L, D_m]}, present {m: [B]} -> [B, D]."""
+        z = self.fusion(tokens, present)
+        mean = self.param("mean", nn.initializers.zeros, (z.shape[-1],))
+        self.sow("stats", "mean", z.mean(0), reduce_fn=_last, init_fn=lambda: None)
+        return z - stop_gradient(mean)
+
+
+def _last(old, new):
+    return new
