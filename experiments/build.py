@@ -190,8 +190,10 @@ def _episodic(config: ConfigDict, model: Model, train: Pool) -> Training:
 def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
     network, classifier = as_network(model.module), head(config)
     sample = bind_pool(sample_rows, train, rows=config.train.rows)
-    if config.train.warp or config.train.drop:
-        raise ValueError("config.train.warp and drop change episodes; supervised training has none")
+    if idle := [name for name in ("warp", "warp_classes", "drop") if config.train[name]]:
+        raise ValueError(
+            f"config.train.{idle[0]} changes episodes, and supervised training has none: set it to 0"
+        )
 
     def init(key: Key, params: Params) -> Params:
         rows = jax.eval_shape(sample, key)

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from experiments.names import parse_names
 from fsjax.episodes import sample
-from fsjax.episodes.augment import warp_images
+from fsjax.episodes.augment import warp_classes, warp_images
 from fsjax.episodes.missing import drop_modalities
 from fsjax.episodes.open_set import sample_open_episode
 from fsjax.types import Episode, Key, Pool
@@ -41,9 +41,11 @@ def draw(config: ConfigDict) -> sample.Draw:
 def training_tasks(config: ConfigDict, train: Pool) -> Callable[[Key], Episode]:
     """key -> a batch of training tasks, images warped and modalities dropped as the config asks."""
     names = parse_names(config.modalities)
+    images, several = "image" in names, len(names) > 1
     changes = (
-        (warp_images, "amount", config.train.warp if "image" in names else 0.0),
-        (drop_modalities, "rate", config.train.drop if len(names) > 1 else 0.0),
+        (warp_classes, "amount", config.train.warp_classes * images),
+        (warp_images, "amount", config.train.warp * images),
+        (drop_modalities, "rate", config.train.drop * several),
     )
     settings = episode_settings(config)["train"][0] | {"tasks": config.train.tasks}
     asked = tuple(change for change in changes if change[-1])

@@ -24,19 +24,38 @@ def warp_images(key: Key, episode: Episode, *, amount: float, modality: str = "i
     Returns:
       The episode with other images, of the same type; the other modalities are left as they are.
     """
-    key_support, key_query = jax.random.split(key)
-    inputs = _warped(key_support, episode.support.inputs, amount, modality)
-    support = episode.support._replace(inputs=inputs)
-    return episode._replace(
-        support=support, query=_warped(key_query, episode.query, amount, modality)
+    supports, queries = len(episode.support.labels), len(episode.targets)
+    maps = amount * jax.random.normal(key, (supports + queries, 2, 3))
+    return _warped(episode, maps[:supports], maps[supports:], modality)
+
+
+def warp_classes(key: Key, episode: Episode, *, amount: float, modality: str = "image") -> Episode:
+    """Makes other classes of those of an episode: all images of a class go through one affine map.
+
+    As rotations make classes of Omniglot's (Santoro et al. 2016, https://arxiv.org/abs/1605.06065),
+    but without end. A row without label, such as padding, is left as it is.
+
+    Args:
+      key: a random key; each class has a map of its own.
+      episode, amount, modality: as of `warp_images`.
+
+    Returns:
+      The episode with other images, of the same type; the other modalities are left as they are.
+    """
+    maps = amount * jax.random.normal(key, (episode.targets.shape[-1], 2, 3))
+    of_rows = (
+        jnp.einsum("sw,wij->sij", y, maps) for y in (episode.support.labels, episode.targets)
     )
+    return _warped(episode, *of_rows, modality)
 
 
-def _warped(key: Key, inputs: Inputs, amount: float, modality: str) -> Inputs:
-    images = inputs.values[modality]
-    maps = amount * jax.random.normal(key, (len(images), 2, 3))
-    warped = jax.vmap(warp)(images, maps)
-    return inputs._replace(values=inputs.values | {modality: warped})
+def _warped(episode: Episode, supports: Array, queries: Array, modality: str) -> Episode:
+    def apply(inputs: Inputs, maps: Array) -> Inputs:
+        images = jax.vmap(warp)(inputs.values[modality], maps)
+        return inputs._replace(values=inputs.values | {modality: images})
+
+    support = episode.support._replace(inputs=apply(episode.support.inputs, supports))
+    return episode._replace(support=support, query=apply(episode.query, queries))
 
 
 def warp(image: Array, change: Array) -> Array:
