@@ -192,7 +192,7 @@ def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
     sample = bind_pool(sample_rows, train, rows=config.train.rows)
     if idle := [name for name in ("warp", "warp_classes", "drop") if config.train[name]]:
         raise ValueError(
-            f"config.train.{idle[0]} changes episodes, and supervised training has none: set it to 0"
+            f"config.train.{idle[0]} changes episodes; supervised training has none: set it to 0"
         )
 
     def init(key: Key, params: Params) -> Params:

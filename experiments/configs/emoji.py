@@ -51,8 +51,8 @@ def get_config() -> ConfigDict:
                 "ways": 20,  # more than at test (Snell et al. 2017)
                 "shots": 1,
                 "queries": 2,
-                "warp_classes": 0.0,  # the same for all images of a class, which makes other classes
                 "warp": 0.0,  # images turned, stretched, shifted in training: entries' deviation
+                "warp_classes": 0.0,  # the same, alike for all images of a class: other classes
                 "drop": 0.0,  # rate at which a fusion's modalities go missing in training
                 "learning_rate": 3e-3,  # falls to zero along a cosine
                 "patience": 0,  # validations without improvement before it stops; 0: never
