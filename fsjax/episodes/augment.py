@@ -43,10 +43,8 @@ def warp_classes(key: Key, episode: Episode, *, amount: float, modality: str = "
       The episode with other images, of the same type; the other modalities are left as they are.
     """
     maps = amount * jax.random.normal(key, (episode.targets.shape[-1], 2, 3))
-    of_rows = (
-        jnp.einsum("sw,wij->sij", y, maps) for y in (episode.support.labels, episode.targets)
-    )
-    return _warped(episode, *of_rows, modality)
+    labels = episode.support.labels, episode.targets
+    return _warped(episode, *(jnp.einsum("bw,wij->bij", y, maps) for y in labels), modality)
 
 
 def _warped(episode: Episode, supports: Array, queries: Array, modality: str) -> Episode:
