@@ -81,7 +81,9 @@ def test_all_images_of_a_class_go_through_one_map_and_each_class_has_its_own(jit
     before = episode()
     same = jax.tree.map(lambda x: jnp.tile(x[:1], (3, *(1,) * (x.ndim - 1))), before.query)
     labels = jnp.array([[1.0, 0], [0, 1], [0, 0]])  # the last row is padding
-    before = Episode(before.support._replace(inputs=same, labels=labels), same, labels[[1, 0, 0]])
+    before = Episode(
+        before.support._replace(inputs=same, labels=labels), same, labels[jnp.array([1, 0, 0])]
+    )
 
     def change(key, e):
         return warp_classes(key, e, amount=0.3)
