@@ -53,6 +53,7 @@ NORMS = {
 ROWS_SHARE = ("episode", "support")
 ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "conv4": lambda norm: image.Conv4(norm=norm),
+    "conv4_widening": lambda norm: image.Conv4((32, 64, 128, 256), norm),
     "conv4_maps": lambda norm: image.Conv4(norm=norm, pooled=2),
     "resnet12": lambda norm: image.ResNet12(norm=norm),
     "conv_audio": lambda norm: audio.ConvAudio(norm=norm),
@@ -190,7 +191,7 @@ def _episodic(config: ConfigDict, model: Model, train: Pool) -> Training:
 def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
     network, classifier = as_network(model.module), head(config)
     sample = bind_pool(sample_rows, train, rows=config.train.rows)
-    if idle := [name for name in ("warp", "warp_classes", "drop") if config.train[name]]:
+    if idle := [name for name in ("warp", "drop") if config.train[name]]:
         raise ValueError(
             f"config.train.{idle[0]} changes episodes; supervised training has none: set it to 0"
         )
@@ -227,6 +228,8 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
     }
     if config.data.rotations:
         parts = {split: omniglot.with_rotations(part) for split, part in parts.items()}
+    if config.data.reflections:
+        parts["train"] = omniglot.with_reflections(parts["train"])
     asked = episode_settings(config)
     if config.test.calibrate:
         asked["validation"] += asked["test"]

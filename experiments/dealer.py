@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from experiments.names import parse_names
 from fsjax.episodes import sample
-from fsjax.episodes.augment import warp_classes, warp_images
+from fsjax.episodes.augment import warp_images
 from fsjax.episodes.missing import drop_modalities
 from fsjax.episodes.open_set import sample_open_episode
 from fsjax.types import Episode, Key, Pool
@@ -43,7 +43,6 @@ def training_tasks(config: ConfigDict, train: Pool) -> Callable[[Key], Episode]:
     names = parse_names(config.modalities)
     images, several = "image" in names, len(names) > 1
     changes = (
-        (warp_classes, "amount", config.train.warp_classes * images),
         (warp_images, "amount", config.train.warp * images),
         (drop_modalities, "rate", config.train.drop * several),
     )

@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
                 "path": "",  # of a folder or npz, of Omniglot's, or of a prepared TFDS version
                 "splits": "digest",  # of class names | alphabet (of Omniglot) | a JSON file
                 "rotations": False,  # an image turned by 90, 180, 270 degrees is another class
+                "reflections": False,  # a training image mirrored is of another class
                 "columns": "",  # npz, tfds: modality:key,modality:key
                 "label": "label",  # tfds: the feature that names the class
                 "parts": "",  # tfds: its splits to read, as in train,test; all unless named
@@ -52,7 +53,6 @@ def get_config() -> ConfigDict:
                 "shots": 1,
                 "queries": 2,
                 "warp": 0.0,  # images turned, stretched, shifted in training: entries' deviation
-                "warp_classes": 0.0,  # the same, alike for all images of a class: other classes
                 "drop": 0.0,  # rate at which a fusion's modalities go missing in training
                 "learning_rate": 3e-3,  # falls to zero along a cosine
                 "patience": 0,  # validations without improvement before it stops; 0: never

@@ -4,7 +4,8 @@ import io
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,8 @@ def split_by_alphabet(classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def with_rotations(table: Table) -> Table:
-    """Each class four times, turned by 0, 90, 180 and 270 degrees: four classes.
+    """Each class four times, turned by 0, 90, 180 and 270 degrees: four classes (Santoro et al.
+    2016, https://arxiv.org/abs/1605.06065).
 
     Args:
       table: with square images in the source "image", without class descriptions.
@@ -94,18 +96,39 @@ def with_rotations(table: Table) -> Table:
     Raises:
       ValueError: if the table holds anything else, which a turn would not fit.
     """
+    return _with_changed(
+        table, {f"/{90 * turns}": partial(np.rot90, k=turns, axes=(1, 2)) for turns in (1, 2, 3)}
+    )
+
+
+def with_reflections(table: Table) -> Table:
+    """Each class twice, as it is and mirrored, left for right: two classes.
+
+    Args:
+      table: with images in the source "image", without class descriptions.
+
+    Returns:
+      The table with classes NAME and NAME/mirrored.
+
+    Raises:
+      ValueError: if the table holds anything else, which a mirror would not fit.
+    """
+    return _with_changed(table, {"/mirrored": partial(np.flip, axis=2)})
+
+
+def _with_changed(table: Table, changes: Mapping[str, Callable[[np.ndarray], np.ndarray]]) -> Table:
+    """The classes of a table, and for each change NAME + its suffix, all images changed."""
     held = sorted({*modalities(table), *table.side})
     if held != ["image"]:
-        raise ValueError(f"rotations are for images alone, and the data has {', '.join(held)}")
+        raise ValueError(f"images alone can be turned, and the data has {', '.join(held)}")
     source, count = table.sources["image"], len(table.classes)
-    images = [np.rot90(source.values["image"], turns, (1, 2)) for turns in range(4)]
-    labels = [source.labels + turns * count for turns in range(4)]
-    turned = rows(
-        {"image": np.concatenate(images)}, np.concatenate(labels), np.tile(source.group, 4)
-    )
-    suffixes = ("", "/90", "/180", "/270")
-    names = tuple(name + suffix for suffix in suffixes for name in table.classes)
-    return Table(names, {"image": turned}, {})
+    images = [source.values["image"]]
+    images += [change(images[0]) for change in changes.values()]
+    labels = [source.labels + i * count for i in range(len(images))]
+    group = np.tile(source.group, len(images))
+    names = tuple(name + suffix for suffix in ("", *changes) for name in table.classes)
+    changed = rows({"image": np.concatenate(images)}, np.concatenate(labels), group)
+    return Table(names, {"image": changed}, {})
 
 
 def _pictures(folder: Path, part: str) -> Iterator[tuple[str, str, bytes]]:

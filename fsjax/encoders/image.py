@@ -23,18 +23,18 @@ class Conv4(nn.Module):
     The last maps are one token, as in the papers, or with `spatial_tokens` one for each place.
     """
 
-    features: int = 64
+    features: tuple[int, ...] = (64, 64, 64, 64)
     norm: Norm = CalibratedNorm
     tokens: ToTokens = flat_token
     pooled: int = 4  # blocks that pool, the first ones; two in relation networks
 
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
-        """x [B, H, W, C] uint8 or float, weight [B] -> tokens [B, 1, H/16 * W/16 * features]."""
+        """x [B, H, W, C] uint8 or float, weight [B] -> tokens [B, 1, H/16 * W/16 * features[-1]]."""
         x = as_float(x)
-        for block in range(4):
+        for block, features in enumerate(self.features):
             pool = max_pool2x2 if block < self.pooled else _as_is
-            x = ConvBlock(self.features, self.norm, pool)(x, weight, train=train)
+            x = ConvBlock(features, self.norm, pool)(x, weight, train=train)
         return self.tokens(x)
 
 

@@ -29,24 +29,6 @@ def warp_images(key: Key, episode: Episode, *, amount: float, modality: str = "i
     return _warped(episode, maps[:supports], maps[supports:], modality)
 
 
-def warp_classes(key: Key, episode: Episode, *, amount: float, modality: str = "image") -> Episode:
-    """Makes other classes of those of an episode: all images of a class go through one affine map.
-
-    As rotations make classes of Omniglot's (Santoro et al. 2016, https://arxiv.org/abs/1605.06065),
-    but without end. A row without label, such as padding, is left as it is.
-
-    Args:
-      key: a random key; each class has a map of its own.
-      episode, amount, modality: as of `warp_images`.
-
-    Returns:
-      The episode with other images, of the same type; the other modalities are left as they are.
-    """
-    maps = amount * jax.random.normal(key, (episode.targets.shape[-1], 2, 3))
-    labels = episode.support.labels, episode.targets
-    return _warped(episode, *(jnp.einsum("bw,wij->bij", y, maps) for y in labels), modality)
-
-
 def _warped(episode: Episode, supports: Array, queries: Array, modality: str) -> Episode:
     def apply(inputs: Inputs, maps: Array) -> Inputs:
         images = jax.vmap(warp)(inputs.values[modality], maps)

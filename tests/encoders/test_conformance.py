@@ -30,8 +30,9 @@ PIXELS = RNG.integers(0, 256, size=(ROWS, 32, 32, 3)).astype(np.uint8)
 
 # Name in the config -> tiny module, rows to encode, tokens [L, D].
 TINY = {
-    "conv4": (lambda norm: Conv4(4, norm), floats(17, 16, 1), (1, 4)),
-    "conv4_maps": (lambda norm: Conv4(4, norm, pooled=2), floats(9, 8, 1), (1, 2 * 2 * 4)),
+    "conv4": (lambda norm: Conv4((2, 3, 2, 4), norm), floats(17, 16, 1), (1, 4)),
+    "conv4_widening": (lambda norm: Conv4((2, 2, 4, 6), norm), floats(16, 16, 1), (1, 6)),
+    "conv4_maps": (lambda norm: Conv4((4,) * 4, norm, pooled=2), floats(9, 8, 1), (1, 2 * 2 * 4)),
     "resnet12": (lambda norm: ResNet12((2, 2, 2, 4), norm), floats(16, 32, 3), (2, 4)),
     "conv_audio": (lambda norm: ConvAudio((2, 4), norm), floats(9, 8), (1, 2 * 2 * 4)),
     "bytes": (lambda norm: ByteTransformer(4, 1, 2), TEXT, (7, 4)),
@@ -115,6 +116,7 @@ def test_gradients_are_finite_also_of_rows_of_zeros(case):
     [
         ("conv4", np.zeros((2, 28, 28, 1)), (1, 64)),
         ("conv4", np.zeros((2, 84, 84, 3)), (1, 25 * 64)),
+        ("conv4_widening", np.zeros((2, 28, 28, 1)), (1, 256)),
         ("conv4_maps", np.zeros((2, 28, 28, 1)), (1, 7 * 7 * 64)),
         ("resnet12", np.zeros((2, 32, 32, 3)), (4, 640)),
         ("conv_audio", np.zeros((2, 64, 40)), (1, 4 * 2 * 64)),
@@ -132,7 +134,7 @@ def test_the_encoders_of_a_config_have_the_shapes_of_the_papers(name, x, shape, 
 
 
 def test_pixels_are_scaled_to_plus_minus_one_and_floats_are_taken_as_they_are():
-    module = Conv4(2, tokens=spatial_tokens)
+    module = Conv4((2,) * 4, tokens=spatial_tokens)
     params = module.init(KEY, PIXELS, jnp.ones(ROWS))
     encode = jax.jit(lambda x: module.apply(params, x, jnp.ones(ROWS)).values)
     np.testing.assert_allclose(encode(PIXELS), encode(PIXELS / 127.5 - 1.0), rtol=1e-4, atol=1e-5)

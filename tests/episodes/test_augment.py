@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax.episodes.augment import warp, warp_classes, warp_images
+from fsjax.episodes.augment import warp, warp_images
 from fsjax.types import Episode, Inputs, Support
 
 RNG = np.random.default_rng(0)
@@ -74,26 +74,6 @@ def test_every_image_gets_a_map_of_its_own_and_nothing_else_is_touched():
     assert images == (True, True) and not any(jax.tree.leaves(changed))
     first, second, third = after.query.values["image"]
     assert (first != second).any() and (second != third).any()
-
-
-@pytest.mark.parametrize("jitted", [False, True])
-def test_all_images_of_a_class_go_through_one_map_and_each_class_has_its_own(jitted):
-    before = episode()
-    same = jax.tree.map(lambda x: jnp.tile(x[:1], (3, *(1,) * (x.ndim - 1))), before.query)
-    labels = jnp.array([[1.0, 0], [0, 1], [0, 0]])  # the last row is padding
-    before = Episode(
-        before.support._replace(inputs=same, labels=labels), same, labels[jnp.array([1, 0, 0])]
-    )
-
-    def change(key, e):
-        return warp_classes(key, e, amount=0.3)
-
-    after = (jax.jit(change) if jitted else change)(KEY, before)
-    first, second, padding = after.support.inputs.values["image"]
-    np.testing.assert_array_equal(after.query.values["image"], jnp.stack([second, first, first]))
-    np.testing.assert_array_equal(padding, same.values["image"][0])
-    assert (first != second).any() and (first != padding).any() and (second != padding).any()
-    np.testing.assert_array_equal(after.query.values["text"], same.values["text"])
 
 
 def test_the_amount_is_the_deviation_of_the_map():
