@@ -30,7 +30,10 @@ class Conv4(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
-        """x [B, H, W, C] uint8 or float, weight [B] -> tokens [B, 1, H/16 * W/16 * features[-1]]."""
+        """x [B, H, W, C] uint8 or float, weight [B] -> tokens [B, 1, D].
+
+        D is features[-1] for each place that is left, H / 2^pooled * W / 2^pooled.
+        """
         x = as_float(x)
         for block, features in enumerate(self.features):
             pool = max_pool2x2 if block < self.pooled else _as_is

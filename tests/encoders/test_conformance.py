@@ -30,7 +30,7 @@ PIXELS = RNG.integers(0, 256, size=(ROWS, 32, 32, 3)).astype(np.uint8)
 
 # Name in the config -> tiny module, rows to encode, tokens [L, D].
 TINY = {
-    "conv4": (lambda norm: Conv4((2, 3, 2, 4), norm), floats(17, 16, 1), (1, 4)),
+    "conv4": (lambda norm: Conv4((2, 4, 2, 4), norm), floats(17, 16, 1), (1, 4)),
     "conv4_widening": (lambda norm: Conv4((2, 2, 4, 6), norm), floats(16, 16, 1), (1, 6)),
     "conv4_maps": (lambda norm: Conv4((4,) * 4, norm, pooled=2), floats(9, 8, 1), (1, 2 * 2 * 4)),
     "resnet12": (lambda norm: ResNet12((2, 2, 2, 4), norm), floats(16, 32, 3), (2, 4)),
