@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fsjax.data.omniglot import PARTS, read_omniglot, split_by_alphabet, with_rotations
+from fsjax.data.omniglot import (
+    PARTS,
+    read_omniglot,
+    split_by_alphabet,
+    with_reflections,
+    with_rotations,
+)
 from fsjax.data.splits import read_splits
 from fsjax.data.table import take_classes
 
@@ -76,10 +82,21 @@ def test_rotations_are_classes_of_their_own(folder):
         np.testing.assert_array_equal(part.group, upright.group)
 
 
-def test_rotations_of_anything_but_images_are_refused(folder):
+def test_mirrored_classes_are_classes_of_their_own(folder):
+    table = read_omniglot(folder, size=6)
+    mirrored = with_reflections(table)
+    assert mirrored.classes == (*table.classes, *(name + "/mirrored" for name in table.classes))
+    part = take_classes(mirrored, mirrored.classes[4:]).sources["image"]
+    upright = table.sources["image"]
+    np.testing.assert_array_equal(part.values["image"], upright.values["image"][:, :, ::-1])
+    np.testing.assert_array_equal(part.labels, upright.labels)
+
+
+@pytest.mark.parametrize("change", [with_rotations, with_reflections])
+def test_changes_of_anything_but_images_are_refused(folder, change):
     table = read_omniglot(folder, size=6)
     with pytest.raises(ValueError, match="the data has image, words"):
-        with_rotations(table._replace(side={"words": np.zeros((4, 2))}))
+        change(table._replace(side={"words": np.zeros((4, 2))}))
 
 
 def test_the_split_by_alphabet_tests_on_the_evaluation_alphabets(folder):

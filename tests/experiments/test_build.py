@@ -44,6 +44,13 @@ def test_omniglot_takes_the_splits_of_a_file_and_turns_each_class(folder):
     assert tables["test"].sources["image"].values["image"].shape == (24, 28, 28, 1)
 
 
+def test_training_classes_alone_are_mirrored(folder):
+    config = config_of(folder, str(folder / "splits.json"))
+    config.data.reflections = True
+    sizes = {split: len(table.classes) for split, table in build.tables(config).items()}
+    assert sizes == {"train": 16, "validation": 4, "test": 8}
+
+
 def test_the_model_of_the_omniglot_config_can_be_built():
     config = omniglot.get_config()
     assert list(build.models(config)) == ["prototype", "matching", "ridge"]
