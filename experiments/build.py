@@ -26,6 +26,7 @@ from fsjax.heads.relation import Relation
 from fsjax.learners import metric
 from fsjax.objectives import losses
 from fsjax.objectives.episodic import over_tasks, query_loss
+from fsjax.objectives.leave_one_out import leave_one_out
 from fsjax.objectives.supervised import init_classes, supervised
 from fsjax.types import Array, Head, Key, Learner, Network, Objective, Params, Pool, Sample
 
@@ -188,6 +189,12 @@ def _episodic(config: ConfigDict, model: Model, train: Pool) -> Training:
     return Training(training_tasks(config, train), objective, lambda key, params: params)
 
 
+def _leave_one_out(config: ConfigDict, model: Model, train: Pool) -> Training:
+    network, loss = as_network(model.module), _named(LOSSES, config, "loss")
+    each = leave_one_out(network, head(config), loss, watch={"accuracy": accuracy})
+    return Training(training_tasks(config, train), over_tasks(each), lambda key, params: params)
+
+
 def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
     network, classifier = as_network(model.module), head(config)
     sample = bind_pool(sample_rows, train, rows=config.train.rows)
@@ -205,7 +212,11 @@ def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
     return Training(sample, supervised(network, classifier), init)
 
 
-OBJECTIVES = {"episodic": _episodic, "supervised": _supervised}
+OBJECTIVES = {
+    "episodic": _episodic,
+    "leave_one_out": _leave_one_out,
+    "supervised": _supervised,
+}
 
 
 def optimizer(config: ConfigDict) -> optax.GradientTransformation:

@@ -39,7 +39,8 @@ def get_config() -> ConfigDict:
             "head": "prototype",
             "distance": "squared_euclidean",  # of the heads prototype, feat and soft_kmeans
             "relation": "features",  # what the head relation compares: features | maps
-            "objective": "episodic",  # episodic | supervised: all training classes at once
+            # episodic | leave_one_out: every row asks | supervised: all training classes at once
+            "objective": "episodic",
             "loss": "cross_entropy",  # of episodes: cross_entropy | squared_error
             # Also trained and tested on the same episodes: a modality alone, another fusion,
             # another head, or "raw", the nearest centroid on inputs as they are.

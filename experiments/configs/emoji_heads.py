@@ -13,5 +13,6 @@ from experiments.configs import emoji
 def get_config() -> ConfigDict:
     """The default configuration, compared by heads."""
     config = emoji.get_config()
+    config.test.update(calibrate=True, unknown=5)
     config.compare = ",".join(name for name in build.HEADS if name != config.head)
     return config
