@@ -16,7 +16,8 @@ class Checkpoints:
 
     Args:
       folder: where they lie; made if absent.
-      settings: of the run, JSON-like; a checkpoint of others is not read.
+      settings: of the run, JSON-like; a checkpoint of others is not read. Keys that it does not
+        hold, as those of a later version, may have any value.
 
     Raises:
       OSError: if the folder cannot be made.
@@ -64,9 +65,9 @@ class Checkpoints:
             ).settings
         except Exception as error:
             raise _damaged(where) from error
-        if saved != self._settings:
+        if differences := _differences(saved, self._settings):
             raise ValueError(
-                f"{where} is of another configuration: {_difference(saved, self._settings)}; "
+                f"{where} is of another configuration: {', '.join(differences)}; "
                 "use another work directory, or the configuration it was made with"
             )
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, _without_key_types(fresh))
@@ -90,6 +91,12 @@ def _damaged(where: Path) -> ValueError:
     )
 
 
-def _difference(saved: dict[str, Any], now: dict[str, Any]) -> str:
-    names = sorted(k for k in saved.keys() | now.keys() if saved.get(k) != now.get(k))
-    return ", ".join(f"{k} was {saved.get(k)!r} and is {now.get(k)!r}" for k in names)
+def _differences(saved: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    parts = []
+    for key in sorted(saved):
+        old, new = saved[key], now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            parts += _differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            parts.append(f"{prefix}{key} was {old!r} and is {new!r}")
+    return parts

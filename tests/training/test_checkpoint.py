@@ -145,8 +145,8 @@ def test_a_save_that_was_killed_in_the_middle_is_passed_over(copied):
     [
         ({"seed": 1}, "seed was 0 and is 1"),
         ({"modalities": ["a"]}, "modalities was ['a', 'b'] and is ['a']"),
-        ({"train": {"steps": 8, "learning_rate": 0.2}}, "learning_rate"),
-        ({"new": True}, "new was None and is True"),
+        ({"train": {"steps": 8, "learning_rate": 0.2}}, "train.learning_rate was 0.1 and is 0.2"),
+        ({"train": {"steps": 8}}, "train.learning_rate was 0.1 and is None"),
     ],
 )
 def test_a_checkpoint_of_another_configuration_is_refused_and_the_difference_named(
@@ -156,6 +156,11 @@ def test_a_checkpoint_of_another_configuration_is_refused_and_the_difference_nam
         Checkpoints(whole[0], SETTINGS | change).restore(fresh())
     assert str(whole[0] / "8") in str(caught.value)
     assert "another work directory" in str(caught.value)
+
+
+def test_keys_that_a_later_version_added_do_not_lock_a_checkpoint_out(whole):
+    later = SETTINGS | {"new": True, "train": SETTINGS["train"] | {"rows": 128}}
+    assert_same(Checkpoints(whole[0], later).restore(fresh()), whole[1])
 
 
 def cut(path):
