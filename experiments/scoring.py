@@ -37,7 +37,7 @@ class Scored(NamedTuple):
     config: ConfigDict
     model: build.Model
     params: Params
-    pools: Mapping[str, Pool]  # validation and test
+    pools: Mapping[str, Pool]  # test, and validation where a temperature is to be chosen
 
 
 def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
@@ -52,10 +52,10 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
       and how well it knows what it does not know, as lines of results.jsonl.
     """
     name, config, model, params, pools = scored
+    read = ("validation", "test") if config.test.calibrate else ("test",)
+    scored = scored._replace(pools={s: prepared(model, params, pools[s])[1] for s in read})
     about = {"model": name, "data": config.data.name, "split": "test", "seed": config.seed}
     about["transductive"] = _transductive(scored)
-    pools = {split: prepared(model, params, pools[split])[1] for split in ("validation", "test")}
-    scored = scored._replace(pools=pools)
     lines = []
     for settings in dealer.episode_settings(config)["test"]:
         start = time.perf_counter()
@@ -84,11 +84,10 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
 
 def _transductive(scored: Scored) -> bool:
     _, config, model, params, pools = scored
-    learner, rows = prepared(model, params, pools["test"])
-    small = dealer.episodes(config, rows, ways=2, shots=1, queries=2)
+    small = dealer.episodes(config, pools["test"], ways=2, shots=1, queries=2)
     once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
     episode = once(lambda sample, key: sample(key))(small, jax.random.key(0))
-    return is_transductive(learner, params, episode)
+    return is_transductive(model.fast or model.learner, params, episode)
 
 
 def _closed(scored: Scored, settings: Mapping[str, int]) -> tuple[dict[str, Array], float | None]:

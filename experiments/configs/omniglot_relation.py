@@ -14,8 +14,8 @@ from experiments.configs import omniglot
 def get_config() -> ConfigDict:
     """Maps of 7 x 7, compared by convolutions; squared error as in the paper."""
     config = omniglot.get_config()
-    config.update(head="relation", relation="maps", loss="squared_error", compare="")
+    config.update(head="relation", relation="maps", loss="squared_error")
     config.encoders.image = "conv4_maps"
     # Pairs cost as much as images: fewer ways than for prototypes.
-    config.train.update(ways=20, queries=2, learning_rate=1e-3)
+    config.train.update(steps=3000, chunk=300, ways=20, queries=2)
     return config

@@ -158,6 +158,11 @@ def _pictures(folder: Path, part: str) -> Iterator[tuple[str, str, bytes]]:
 def _prepared(folder: Path) -> Iterator[tuple[str, str, bytes]]:
     """The same of a data set that tensorflow-datasets prepared, rows numbered as they come."""
     features, examples = open_tfds(folder, ("train", "test"), encoded=("image",))
+    if lacking := {"image", "alphabet", "alphabet_char_id"} - set(features):
+        raise ValueError(
+            f"{folder} is not Omniglot: it has no feature {', '.join(sorted(lacking))}; "
+            "read other data sets by data.name=tfds"
+        )
     drawn: Counter[str] = Counter()
     for example in examples:
         alphabet = features["alphabet"].int2str(example["alphabet"])

@@ -146,6 +146,11 @@ def test_a_damaged_example_is_named(leaves, tmp_path):
         read_tfds(copy, modalities={"image": "photo"})
 
 
+def test_another_data_set_is_not_taken_for_omniglot(leaves):
+    with pytest.raises(ValueError, match="is not Omniglot: it has no feature alphabet"):
+        read_omniglot(leaves)
+
+
 def test_omniglot_as_tensorflow_datasets_prepares_it_is_the_same_as_the_folders(tmp_path):
     features = {
         "image": tfds.features.Image(shape=(30, 30, 3), encoding_format="png"),
