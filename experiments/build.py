@@ -23,7 +23,9 @@ from fsjax.fusion import attention, pooled
 from fsjax.fusion.centred import Centred
 from fsjax.heads import distances
 from fsjax.heads.relation import Relation
-from fsjax.learners import metric
+from fsjax.learners import maml, metric
+from fsjax.learners.gradient import Rates, constant, per_parameter
+from fsjax.learners.last_layer import learned_layer, prototype_layer
 from fsjax.objectives import losses
 from fsjax.objectives.episodic import over_tasks, query_loss
 from fsjax.objectives.leave_one_out import leave_one_out
@@ -91,7 +93,31 @@ HEADS: dict[str, Callable[[ConfigDict], Head]] = {
 LOSSES = {"cross_entropy": losses.cross_entropy, "squared_error": losses.squared_error}
 LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
     "metric": lambda network, config: metric(network, head(config)),
+    "maml": lambda network, config: _maml(network, config, learned_layer()),
+    "anil": lambda network, config: _maml(network, config, learned_layer(), adapts=("head",)),
+    "boil": lambda network, config: _maml(network, config, learned_layer(), adapts=("network",)),
+    "meta_sgd": lambda network, config: _maml(network, config, learned_layer(), per_parameter),
+    "proto_maml": lambda network, config: _maml(network, config, prototype_layer()),
 }
+
+
+def _maml(
+    network: Network,
+    config: ConfigDict,
+    layer: Head,
+    rates: Callable[..., Rates] = constant,
+    **options: Any,
+) -> Learner:
+    inner = config.inner
+    options = {"adapts": parse_names(inner.adapts), "first_order": inner.first_order} | options
+    return maml(
+        network,
+        layer,
+        _named(LOSSES, config, "loss"),
+        rates=rates(inner.rate, steps=inner.steps),
+        test_steps=inner.test_steps,
+        **options,
+    )
 
 
 def _named(choices: Mapping[str, Any], config: ConfigDict, key: str) -> Any:

@@ -1,6 +1,6 @@
 """One model of a run: built, trained or resumed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from experiments import build, dealer, results
 from experiments.progress import Progress
 from fsjax.encoders.multimodal import as_network, calibrate, encode_pool
-from fsjax.evaluation.episodic import evaluate
+from fsjax.evaluation.episodic import episode_logits, evaluate
 from fsjax.evaluation.figures import accuracy
 from fsjax.training.checkpoint import Checkpoints
 from fsjax.training.loop import keep_best, run, stop_if_diverged
@@ -51,6 +51,32 @@ def prepare(config: ConfigDict, train: Pool) -> Job:
     optimizer = build.optimizer(config)
     state = init_state(key_run, params, optimizer)
     return Job(config, model, tasks, training, optimizer, state)
+
+
+def rehearse(job: Job, pools: Mapping[str, Pool]) -> None:
+    """Finds out before training whether a learner takes the episodes of validation and test.
+
+    Metric learners, whose rows are encoded once, take any.
+
+    Raises:
+      ValueError: what the learner says, and in which setting.
+    """
+    learner = job.model.learner
+    if job.model.fast is not None:
+        return
+    for split, settings in dealer.episode_settings(job.config).items():
+        for setting in settings if split in pools else []:
+            sample = dealer.episodes(job.config, pools[split], **setting)
+            try:
+                jax.eval_shape(
+                    lambda key, sample=sample: episode_logits(
+                        learner, job.state.params, sample(key)
+                    ),
+                    jax.random.key(0),
+                )
+            except ValueError as error:
+                ways = f"{setting['ways']}-way {setting['shots']}-shot"
+                raise ValueError(f"{split} episodes, {ways}: {error}") from error
 
 
 def checkpoints(job: Job, folder: Path) -> Checkpoints:

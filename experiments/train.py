@@ -40,6 +40,7 @@ def run_model(
     variant = build.models(config)[name]
     progress = board.add(name, variant.train.steps)
     job = jobs.prepare(variant, pools["train"])
+    jobs.rehearse(job, {split: pools[split] for split in ("validation", "test")})
     params = jobs.train(job, pools["validation"], workdir / "models" / name, progress)
     lines = scoring.test(scoring.Scored(name, variant, job.model, params, pools), workdir)
     if name == next(iter(build.models(config))):

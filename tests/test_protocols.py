@@ -26,15 +26,23 @@ PARTS = {
     "norm": build.NORMS,
 }
 DEFAULTS = {part: next(iter(names)) for part, names in PARTS.items()}
-SHARED = [part for part in PARTS if part != "head"]
-# Every head by itself, and every pair of the other parts: all combinations would be hundreds.
+SHARED = [part for part in PARTS if part not in ("head", "learner")]
+# Every head and learner by itself, and every pair of the other parts: all combinations would be
+# hundreds.
 COMBINATIONS = [DEFAULTS | {"head": head} for head in build.HEADS] + [
     DEFAULTS | {one: a, other: b}
     for one, other in combinations(SHARED, 2)
     for a, b in product(PARTS[one], PARTS[other])
     if DEFAULTS[one] != a and DEFAULTS[other] != b
 ]
+COMBINATIONS += [
+    DEFAULTS | {"fusion": "concat", "learner": name, "norm": norm}
+    for name in build.LEARNERS
+    for norm in (["group", "support", "episode"] if name == "maml" else ["group"])
+    if name != "metric"
+]
 TRANSDUCTIVE = {"soft_kmeans", "propagation"}  # heads
+FIXED_WAYS = {"maml", "anil", "boil", "meta_sgd"}  # learners whose last layer is learned
 WAYS, SUPPORTS, PADDING, QUERIES = 3, 4, 2, 6
 
 
@@ -63,6 +71,7 @@ SUPPORT = support_of(rows(SUPPORTS), LABELS)
 QUERY = rows(QUERIES)
 TARGETS = np.eye(WAYS, dtype=np.float32)[[0, 1, 2, 2, 0, 1]]
 FIRST = support_of(rows(6), np.eye(2)[[0, 1] * 3])  # what parameters are made for: other ways
+ALIKE = support_of(rows(6), np.eye(WAYS)[[0, 1, 2] * 2])
 ORDER = np.array([3, 0, 5, 1, 4, 2])
 
 
@@ -96,6 +105,7 @@ def logits_of(learner, params, support, query, **options):
 
 
 class Case(NamedTuple):
+    learner: str
     norm: str
     transductive: bool
     model: build.Model
@@ -109,27 +119,33 @@ class Case(NamedTuple):
 
 @pytest.fixture(scope="module", params=COMBINATIONS, ids=lambda names: "-".join(names.values()))
 def case(request):
-    """One learner and its answers, without jit: operations compiled for one serve the others."""
-    model = model_of(request.param)
-    learner = model.learner
-    params = learner.init(KEY, FIRST)
+    """One learner and its answers.
 
-    task = learner.adapt(params, SUPPORT)
+    Metric learners without jit: operations compiled for one serve the others. An inner loop is
+    compiled in any case.
+    """
+    model = model_of(request.param)
+    learner, metric = model.learner, request.param["learner"] == "metric"
+    compiled = (lambda f: f) if metric else jax.jit
+    adapt, predict = compiled(learner.adapt), compiled(learner.predict)
+    params = learner.init(KEY, ALIKE if request.param["learner"] in FIXED_WAYS else FIRST)
+    task = adapt(params, SUPPORT)
 
     def loss(params):
         options = {"key": KEY, "train": True}
         return cross_entropy(logits_of(learner, params, padded(LABELS), QUERY, **options), TARGETS)
 
     return Case(
+        learner=request.param["learner"],
         norm=request.param["norm"],
         transductive=request.param["norm"] == "episode" or request.param["head"] in TRANSDUCTIVE,
         model=model,
-        logits=learner.predict(params, task, QUERY),
-        padded=logits_of(learner, params, padded(LABELS), QUERY),
-        soft=logits_of(learner, params, padded(0.7 * LABELS + 0.1), QUERY),
-        permuted=learner.predict(params, task, jax.tree.map(lambda x: x[ORDER], QUERY)),
-        replaced=learner.predict(params, task, half_replaced(QUERY)),
-        gradients=jax.grad(loss)(params),
+        logits=predict(params, task, QUERY),
+        padded=predict(params, adapt(params, padded(LABELS)), QUERY),
+        soft=predict(params, adapt(params, padded(0.7 * LABELS + 0.1)), QUERY),
+        permuted=predict(params, task, jax.tree.map(lambda x: x[ORDER], QUERY)),
+        replaced=predict(params, task, half_replaced(QUERY)),
+        gradients=compiled(jax.grad(loss))(params),
     )
 
 
@@ -166,7 +182,8 @@ def test_gradients_through_adaptation_and_prediction_are_finite_also_with_paddin
 
 
 def test_rows_are_encoded_once_only_where_they_do_not_share_statistics(case):
-    assert (case.model.fast is None) == (case.norm in build.ROWS_SHARE)
+    shared = case.norm in build.ROWS_SHARE or case.learner != "metric"
+    assert (case.model.fast is None) == shared
 
 
 SOME = {"learner": "metric", "head": "prototype", "distance": "euclidean", "fusion": "attention"}

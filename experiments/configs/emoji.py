@@ -35,7 +35,14 @@ def get_config() -> ConfigDict:
             },
             "norm": "calibrated",  # batch statistics in training, the training set's at test
             "fusion": "attention",
-            "learner": "metric",
+            "learner": "metric",  # metric | maml | anil | boil | meta_sgd | proto_maml
+            "inner": {  # the steps of all but metric
+                "rate": 0.1,
+                "steps": 5,
+                "test_steps": 10,
+                "first_order": False,
+                "adapts": "network,head",  # or a part: network/fusion, network/encoders_image
+            },
             "head": "prototype",
             "distance": "squared_euclidean",  # of the heads prototype, feat and soft_kmeans
             "relation": "features",  # what the head relation compares: features | maps

@@ -1,5 +1,6 @@
 """Few-shot methods: each factory gives a `fsjax.types.Learner`."""
 
+from fsjax.learners.maml import maml
 from fsjax.learners.metric import metric
 
-__all__ = ["metric"]
+__all__ = ["maml", "metric"]

@@ -216,6 +216,24 @@ def test_names_that_nothing_has_are_refused(finished, tmp_path, key, value, mess
         train.train(config, tmp_path / "work")
 
 
+def test_a_learner_of_fixed_ways_says_so_before_it_is_trained(finished, tmp_path):
+    config = finished[0].copy_and_resolve_references()
+    config.update(learner="maml", compare="")
+    with pytest.raises(ValueError, match=r"test episodes, 3-way 1-shot: .*learned for 4 ways"):
+        train.train(config, tmp_path / "work")
+    assert not list((tmp_path / "work").glob("models/*/metrics.jsonl"))
+
+
+def test_a_learner_that_takes_gradient_steps_is_trained_by_one_word(finished, tmp_path):
+    config = finished[0].copy_and_resolve_references()
+    config.update(learner="proto_maml", compare="")
+    config.train.update(steps=2, tasks=2)
+    config.validation.episodes = 2
+    config.test.update(episodes=2, settings=((3, 1),))
+    (result,) = train.train(config, tmp_path / "work")
+    assert result["model"] == "attention" and 0 < result["accuracy"] <= 1
+
+
 def test_too_few_rows_for_the_episodes_name_split_and_class(finished, tmp_path):
     config = finished[0].copy_and_resolve_references()
     config.test.settings = ((3, 5),)
