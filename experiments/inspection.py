@@ -43,13 +43,17 @@ def inspect(
         ways = min(ways, len(rows.side.values["class"]))
         return dealer.episodes(config, rows, **(settings | {"ways": ways}))
 
+    # Learners that are no metric ones may take no other ways than they are tested with.
+    many, some = (CONFUSION_CLASSES, PICTURE_CLASSES) if model.fast else 2 * (settings["ways"],)
     few = take_classes(test, test.classes[:CONFUSION_CLASSES])
-    found = _confusion(model, params, _with_class_ids(make_pool(few)), deal, key)
+    found = _confusion(
+        model, params, _with_class_ids(make_pool(few)), partial(deal, ways=many), key
+    )
     arrays = {"confusion": found, "confusion_classes": np.array(few.classes)}
     pool = _with_class_ids(make_pool(test))
-    arrays |= _picture(model, params, deal(pool, PICTURE_CLASSES), test.classes, key)
+    arrays |= _picture(model, params, deal(pool, some), test.classes, key)
     if isinstance(model.module.fusion, Attention):
-        arrays |= _attention(model, params, deal(pool, CONFUSION_CLASSES), key)
+        arrays |= _attention(model, params, deal(pool, many), key)
     return arrays
 
 
@@ -61,7 +65,7 @@ def _with_class_ids(pool: Pool) -> Pool:
 def _confusion(
     model: build.Model, params: Params, pool: Pool, deal: Callable[..., Sample], key: Key
 ) -> np.ndarray:
-    """Counts [K, K] over episodes in which all classes of the pool stand."""
+    """Counts [K, K] of the classes of a pool over episodes."""
     learner, rows = jobs.prepared(model, params, pool)
     classes = len(pool.side.values["class"])
 
@@ -76,7 +80,7 @@ def _confusion(
 
         return jax.lax.map(one, jax.random.split(key, CONFUSION_EPISODES)).sum(0)
 
-    return np.asarray(count(params, deal(rows, classes), key))
+    return np.asarray(count(params, deal(rows), key))
 
 
 def _picture(
