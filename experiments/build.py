@@ -139,15 +139,16 @@ class Model(NamedTuple):
 def models(config: ConfigDict) -> dict[str, ConfigDict]:
     """Name -> config of every model of a run: the one configured first, then those compared.
 
-    The first is called by its head where heads are compared or nothing is fused, else by its
-    fusion.
+    The first is called by its head, or a learner that has none of its own by itself, where heads
+    are compared or nothing is fused; else by its fusion.
 
     Raises:
       ValueError: if `config.compare` names no modality, fusion or head, and is not "raw".
     """
     modalities, compared = parse_names(config.modalities), parse_names(config.compare)
     by_head = len(modalities) == 1 or any(name in HEADS for name in compared)
-    variants = {config.head if by_head else config.fusion: config}
+    method = config.head if config.learner == "metric" else config.learner
+    variants = {method if by_head else config.fusion: config}
     known = [*modalities, *FUSIONS, *HEADS, "raw"]
     for name in compared:
         check_name(known, name, "compare")

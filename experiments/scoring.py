@@ -84,7 +84,8 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
 
 def _transductive(scored: Scored) -> bool:
     _, config, model, params, pools = scored
-    small = dealer.episodes(config, pools["test"], ways=2, shots=1, queries=2)
+    ways = dealer.episode_settings(config)["test"][0]["ways"]
+    small = dealer.episodes(config, pools["test"], ways=ways, shots=1, queries=2)
     once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
     episode = once(lambda sample, key: sample(key))(small, jax.random.key(0))
     return is_transductive(model.fast or model.learner, params, episode)

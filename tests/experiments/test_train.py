@@ -226,12 +226,12 @@ def test_a_learner_of_fixed_ways_says_so_before_it_is_trained(finished, tmp_path
 
 def test_a_learner_that_takes_gradient_steps_is_trained_by_one_word(finished, tmp_path):
     config = finished[0].copy_and_resolve_references()
-    config.update(learner="maml", compare="")
+    config.update(learner="maml", compare="", modalities="tabular", fusion="plain")
     config.train.update(steps=2, tasks=2, ways=3)
     config.validation.update(ways=3, episodes=2)
     config.test.update(episodes=2, settings=((3, 1),))
     (result,) = train.train(config, tmp_path / "work")
-    assert result["model"] == "attention" and 0 < result["accuracy"] <= 1
+    assert result["model"] == "maml" and 0 < result["accuracy"] <= 1
 
 
 def test_too_few_rows_for_the_episodes_name_split_and_class(finished, tmp_path):
