@@ -139,8 +139,8 @@ class Model(NamedTuple):
 def models(config: ConfigDict) -> dict[str, ConfigDict]:
     """Name -> config of every model of a run: the one configured first, then those compared.
 
-    The first is called by its head, or a learner that has none of its own by itself, where heads
-    are compared or nothing is fused; else by its fusion.
+    The first is called by its method, which is its head or a learner other than `metric`, where
+    heads are compared or nothing is fused; else by its fusion.
 
     Raises:
       ValueError: if `config.compare` names no modality, fusion or head, and is not "raw".
