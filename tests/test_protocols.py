@@ -38,7 +38,7 @@ COMBINATIONS = [DEFAULTS | {"head": head} for head in build.HEADS] + [
 COMBINATIONS += [
     DEFAULTS | {"fusion": "concat", "learner": name, "norm": norm}
     for name in build.LEARNERS
-    for norm in (["group", "support", "episode"] if name == "maml" else ["group"])
+    for norm in (["group", "support"] if name == "maml" else ["group"])
     if name != "metric"
 ]
 TRANSDUCTIVE = {"soft_kmeans", "propagation"}  # heads

@@ -44,9 +44,10 @@ def naive_path():
 
 @BOTH
 def test_the_path_is_that_of_gradient_descent(jitted):
-    rates = constant(RATE, steps=STEPS).of({}, START)
+    start = jnp.asarray(START, jnp.float32)
+    rates = constant(RATE, steps=STEPS).of({}, start)
     run = partial(inner_loop, quadratic)
-    last, path = (jax.jit(run) if jitted else run)(jnp.asarray(START, jnp.float32), rates)
+    last, path = (jax.jit(run) if jitted else run)(start, rates)
     np.testing.assert_allclose(path, naive_path(), rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(last, path[-1])
 
