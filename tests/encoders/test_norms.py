@@ -48,14 +48,12 @@ def close(a, b):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.floats(0, 10, width=32, allow_subnormal=False), min_size=5, max_size=5),
+    st.lists(st.just(0.0) | st.floats(2.0**-20, 10, width=32), min_size=5, max_size=5),
     st.floats(-1e3, 1e3, width=32),
 )
 def test_weighted_moments_are_numpys_also_far_from_zero(weight, offset):
     w, x = np.array(weight), (X + np.float32(offset)).astype(np.float64)
     mean, var = moments(x.astype(np.float32), w.astype(np.float32))
-    if w.sum() < 1e-30:
-        w = np.zeros(5)
     total = w.sum() * 3 or 1.0
     expected = np.einsum("b,blD->D", w, x) / total
     spread = np.einsum("b,blD->D", w, np.square(x - expected)) / total
