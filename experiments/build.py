@@ -158,9 +158,10 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
         elif name == "raw":
             variant.encoders = dict.fromkeys(config.encoders, "raw")
             variant.update(fusion="concat", head="prototype", distance="cosine")
+            variant.update(learner="metric", objective="episodic")
             variant.train.steps = 0
         elif name in HEADS:
-            variant.head = name
+            variant.update(head=name, learner="metric")
         else:
             variant.fusion = name
         variants.setdefault(name, variant)
@@ -206,7 +207,16 @@ class Training(NamedTuple):
 
 
 def training(config: ConfigDict, model: Model, train: Pool) -> Training:
-    """The batches and the objective that a config names."""
+    """The batches and the objective that a config names.
+
+    Raises:
+      ValueError: if the objective trains a head and the learner has none.
+    """
+    if config.objective != "episodic" and config.learner != "metric":
+        raise ValueError(
+            f"config.objective={config.objective!r} trains the head of the learner metric, and "
+            f"config.learner={config.learner!r} has none: set one of them to its default"
+        )
     return _named(OBJECTIVES, config, "objective")(config, model, train)
 
 

@@ -41,9 +41,10 @@ def get_config() -> ConfigDict:
                 "steps": 5,
                 "test_steps": 10,
                 "first_order": False,
-                "adapts": "network,head",  # or a part: network/fusion, network/encoders_image
+                # Or a part: network/fusion, network/encoders_image; anil and boil have their own.
+                "adapts": "network,head",
             },
-            "head": "prototype",
+            "head": "prototype",  # of the learner metric
             "distance": "squared_euclidean",  # of the heads prototype, feat and soft_kmeans
             "relation": "features",  # what the head relation compares: features | maps
             # episodic | leave_one_out: every row asks | supervised: all training classes at once

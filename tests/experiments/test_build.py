@@ -66,6 +66,22 @@ def test_heads_are_compared_each_with_all_else_alike():
         assert variant.to_dict() == config.to_dict()
 
 
+def test_what_gradient_learners_are_compared_with_takes_no_gradient_steps():
+    config = emoji_heads.get_config()
+    config.update(learner="proto_maml", compare="concat,matching,raw")
+    learners = {name: variant.learner for name, variant in build.models(config).items()}
+    metric = dict.fromkeys(("matching", "raw"), "metric")
+    assert learners == metric | dict.fromkeys(("proto_maml", "concat"), "proto_maml")
+
+
+@pytest.mark.parametrize("objective", ["supervised", "leave_one_out"])
+def test_objectives_that_train_a_head_refuse_a_learner_without(objective):
+    config = emoji_heads.get_config()
+    config.update(learner="maml", objective=objective)
+    with pytest.raises(ValueError, match=r"config\.learner='maml' has none"):
+        build.training(config, build.model(config), None)
+
+
 def test_splits_that_nothing_has_name_the_nearest(folder):
     with pytest.raises(ValueError, match="did you mean 'alphabet'"):
         build.tables(config_of(folder, "alphabets"))
