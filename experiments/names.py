@@ -11,6 +11,11 @@ def pick(choices: Mapping[str, Any], name: str, key: str) -> Any:
     return choices[name]
 
 
+def named(choices: Mapping[str, Any], config: Mapping[str, Any], key: str) -> Any:
+    """What config[key] names among the choices; raises ValueError as `pick`."""
+    return pick(choices, config[key], key)
+
+
 def check_name(choices: Collection[str], name: str, key: str) -> None:
     """Raises ValueError with the nearest name known if `name` is not among the choices."""
     if name in choices:

@@ -11,22 +11,24 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import build, dealer, results
-from experiments.jobs import TEST_KEY, VALIDATION_KEY, evaluator, prepared
+from experiments.jobs import EVALUATION_BATCH, TEST_KEY, VALIDATION_KEY, evaluator, prepared
 from experiments.names import parse_names
 from fsjax.evaluation.calibration import (
     at_temperature,
     choose_temperature,
     likelihood_by_temperature,
 )
-from fsjax.evaluation.episodic import FIGURES, is_transductive
+from fsjax.evaluation.episodic import FIGURES, evaluate, is_transductive
 from fsjax.evaluation.figures import (
     Figure,
+    accuracy_by_step,
     auroc,
     expected_calibration_error,
     negative_log_likelihood,
     reliability,
 )
 from fsjax.evaluation.intervals import bootstrap_ci95, mean_ci95, paired_difference
+from fsjax.learners.maml import GradientLearner, along_path
 from fsjax.types import Array, Params, Pool
 
 
@@ -48,8 +50,9 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
       workdir: of the run; arrays go to its folder `episodes`.
 
     Returns:
-      For each setting a result, and as far as the config asks for them how well it is calibrated
-      and how well it knows what it does not know, as lines of results.jsonl.
+      For each setting a result, as far as the config asks for them how well it is calibrated and
+      how well it knows what it does not know, and if it has inner steps the accuracy after each,
+      as lines of results.jsonl.
     """
     name, config, model, params, pools = scored
     read = ("validation", "test") if config.test.calibrate else ("test",)
@@ -79,6 +82,8 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
             lines += [told | line for line in _calibration(figures, temperature)]
         if config.test.unknown:
             lines.append(told | _open_set(scored, settings))
+        if isinstance(model.learner, GradientLearner):
+            lines.append(told | _adaptation(scored, settings))
     return lines
 
 
@@ -97,8 +102,8 @@ def _closed(scored: Scored, settings: Mapping[str, int]) -> tuple[dict[str, Arra
 
     def figures(split: str, key: int, asked: tuple[Figure, ...]) -> dict[str, Array]:
         sample = dealer.episodes(config, pools[split], **settings)
-        evaluate = evaluator(model, num_episodes=config.test.episodes, figures=asked)
-        return evaluate(params, jax.random.key(key), sample)
+        episodes = evaluator(model, num_episodes=config.test.episodes, figures=asked)
+        return episodes(params, jax.random.key(key), sample)
 
     if not config.test.calibrate:
         return figures("test", TEST_KEY, FIGURES), None
@@ -124,9 +129,25 @@ def _open_set(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
     """How well the largest logit tells queries of known classes from others."""
     _, config, model, params, pools = scored
     sample = dealer.open_episodes(config, pools["test"], **settings)
-    evaluate = evaluator(model, num_episodes=config.test.episodes, figures=(auroc,))
-    mean, half = mean_ci95(evaluate(params, jax.random.key(TEST_KEY), sample)["auroc"])
+    episodes = evaluator(model, num_episodes=config.test.episodes, figures=(auroc,))
+    mean, half = mean_ci95(episodes(params, jax.random.key(TEST_KEY), sample)["auroc"])
     return {"kind": "open_set", "unknown": config.test.unknown, "auroc": mean, "ci95": half}
+
+
+def _adaptation(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
+    """Accuracies after 0, 1, 2 ... inner steps."""
+    _, config, model, params, pools = scored
+    figures = evaluate(
+        along_path(model.learner),
+        params,
+        jax.random.key(TEST_KEY),
+        sample=dealer.episodes(config, pools["test"], **settings),
+        num_episodes=config.test.episodes,
+        batch=EVALUATION_BATCH,
+        figures=(accuracy_by_step,),
+    )
+    means, halves = zip(*map(mean_ci95, figures["accuracy_by_step"].T), strict=True)
+    return {"kind": "adaptation", "accuracies": means, "ci95s": halves}
 
 
 def episodes_file(name: str, settings: Mapping[str, int]) -> Path:

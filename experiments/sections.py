@@ -68,6 +68,26 @@ def _by_setting(run: Run, order: Sequence[str]) -> str:
     return f'{plots.legend(order)}<div class="pair">{"".join(figures)}</div>'
 
 
+def _adaptation(run: Run, order: Sequence[str]) -> str:
+    by_setting: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
+    for line in run.lines:
+        if line.get("kind") == "adaptation":
+            points = zip(range(len(line["ci95s"])), line["accuracies"], line["ci95s"], strict=True)
+            by_setting.setdefault(setting(line), {})[line["model"]] = list(points)
+    figures = []
+    for name, series in by_setting.items():
+        said = "; ".join(
+            f"{model} " + ", ".join(f"{y:.1%}" for _, y, _ in points)
+            for model, points in series.items()
+        )
+        title = f"Test accuracy by inner steps, {name}, with 95% intervals"
+        svg = plots.curves(
+            series, order, xlabel="inner steps", percent=True, alt=f"{title}. {said}."
+        )
+        figures.append(_figure(svg, title))
+    return f'{plots.legend(order)}<div class="pair">{"".join(figures)}</div>' if figures else ""
+
+
 def _confusion(arrays: Mapping[str, np.ndarray]) -> str:
     if not {"confusion", "confusion_classes"} <= arrays.keys():
         return _missing("confusion matrix", "not in inspection.npz")
@@ -184,6 +204,7 @@ def section(run: Run, order: Sequence[str]) -> str:
     parts = {
         "Learning": _learning(run, order),
         "Ways and shots": _by_setting(run, order),
+        "Adaptation": _adaptation(run, order),
         "Confusions": _confusion(run.inspection),
         "One episode": _episode(run.inspection),
         "Attention": _attention(run),

@@ -42,7 +42,15 @@ COMBINATIONS += [
     if name != "metric"
 ]
 TRANSDUCTIVE = {"soft_kmeans", "propagation"}  # heads
-FIXED_WAYS = {"maml", "anil", "boil", "meta_sgd"}  # learners whose last layer is learned
+FIXED_WAYS = {
+    "maml",
+    "anil",
+    "boil",
+    "meta_sgd",
+    "maml_pp",
+    "reptile",
+    "imaml",
+}  # learners whose last layer is learned
 WAYS, SUPPORTS, PADDING, QUERIES = 3, 4, 2, 6
 
 

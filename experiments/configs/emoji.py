@@ -35,20 +35,26 @@ def get_config() -> ConfigDict:
             },
             "norm": "calibrated",  # batch statistics in training, the training set's at test
             "fusion": "attention",
-            "learner": "metric",  # metric | maml | anil | boil | meta_sgd | proto_maml
+            # metric | maml | anil | boil | meta_sgd | maml_pp | reptile | imaml | proto_maml
+            "learner": "metric",
             "inner": {  # the steps of all but metric
                 "rate": 0.1,
                 "steps": 5,
                 "test_steps": 10,
-                "first_order": False,
+                "first_order": 0.0,  # share of training, from its start, without second derivatives
+                "multi_step": 0.1,  # maml_pp: share of training in which losses of all steps count
+                "strength": 2.0,  # imaml: of the pull towards the start
+                "iterations": 5,  # imaml: of conjugate gradients
+                "rematerialise": False,  # less memory for many steps, which are computed twice
                 # Or a part: network/fusion, network/encoders_image; anil and boil have their own.
                 "adapts": "network,head",
             },
             "head": "prototype",  # of the learner metric
             "distance": "squared_euclidean",  # of the heads prototype, feat and soft_kmeans
             "relation": "features",  # what the head relation compares: features | maps
-            # episodic | leave_one_out: every row asks | supervised: all training classes at once
-            "objective": "episodic",
+            # own: the learner's (maml_pp: multi_step, reptile: reptile, all others: episodic)
+            # | leave_one_out: every row asks | supervised: all training classes at once
+            "objective": "own",
             "loss": "cross_entropy",  # of episodes: cross_entropy | squared_error
             # Also trained and tested on the same episodes: a modality alone, another fusion,
             # another head, or "raw", the nearest centroid on inputs as they are.
@@ -57,6 +63,7 @@ def get_config() -> ConfigDict:
                 "steps": 400,
                 "chunk": 100,  # steps of one compiled program; validated and saved after each
                 "tasks": 1,
+                "block": 0,  # tasks computed at once; 0: all, on CPU one if each has own kernels
                 "rows": 128,  # of a step, where the objective is supervised
                 "ways": 20,  # more than at test (Snell et al. 2017)
                 "shots": 1,

@@ -1,4 +1,4 @@
-"""A 3x3 convolution closed under reverse-mode differentiation, vmap and scan, and a pooling.
+"""3x3 convolutions closed under reverse-mode differentiation, vmap and scan, and a pooling.
 
 With `conv(x, w)[i, j] = sum_uv x[i+u-1, j+v-1] w[u, v]` and its kernel-correlation
 `corr(x, d)[u, v] = sum_ij x[i+u-1, j+v-1] d[i, j]`, each is bilinear and the gradients of either
@@ -33,12 +33,28 @@ def conv3x3(x: Array, w: Array) -> Array:
     Raises:
       ValueError: a rank, a number of channels or a dtype does not fit.
     """
-    if x.ndim != 4 or w.shape[:-1] != (3, 3, x.shape[-1]) or x.dtype != w.dtype:
-        raise ValueError(
-            "conv3x3 takes x [B, H, W, I] and w [3, 3, I, O] of one dtype, "
-            f"got {jax.typeof(x)} and {jax.typeof(w)}"
-        )
+    _check_operands("conv3x3", x, w)
     return _conv_vjp(*_vary_alike(x, w))
+
+
+def conv3x3_stride2(x: Array, w: Array) -> Array:
+    """Convolves images with a 3x3 kernel, at stride 2 and with zeros around the border.
+
+    A matrix product of unfolded patches: at a quarter of the places their copies are cheap, and
+    slices and products are closed under all transformations by themselves.
+
+    Args:
+      x: [B, H, W, I] images.
+      w: [3, 3, I, O] kernel, of the same dtype.
+
+    Returns:
+      [B, ceil(H / 2), ceil(W / 2), O], of the same dtype; place i looks at 2 i - 1 to 2 i + 1.
+
+    Raises:
+      ValueError: a rank, a number of channels or a dtype does not fit.
+    """
+    _check_operands("conv3x3_stride2", x, w)
+    return _unfold(_unfold(x, 2, stride=2), 1, stride=2) @ w.reshape(-1, w.shape[-1])
 
 
 def corr3x3(x: Array, dy: Array) -> Array:
@@ -60,6 +76,14 @@ def corr3x3(x: Array, dy: Array) -> Array:
             f"got {jax.typeof(x)} and {jax.typeof(dy)}"
         )
     return _corr_vjp(*_vary_alike(x, dy))
+
+
+def _check_operands(name: str, x: Array, w: Array) -> None:
+    if x.ndim != 4 or w.shape[:-1] != (3, 3, x.shape[-1]) or x.dtype != w.dtype:
+        raise ValueError(
+            f"{name} takes x [B, H, W, I] and w [3, 3, I, O] of one dtype, "
+            f"got {jax.typeof(x)} and {jax.typeof(w)}"
+        )
 
 
 @custom_vmap
@@ -183,13 +207,14 @@ def _contract(a: Array, b: Array) -> Array:
     return jnp.einsum("bhwi,bhwo->io", a, b, preferred_element_type=wide)
 
 
-def _unfold(x: Array, axis: int) -> Array:
+def _unfold(x: Array, axis: int, *, stride: int = 1) -> Array:
     """[B, H, W, C] -> [B, H, W, 3 * C]: each row (axis 1) or column (2) beside its neighbours."""
     size = x.shape[axis]
     border = [(0, 0)] * 4
     border[axis] = (1, 1)
     x = jnp.pad(x, border)
-    return jnp.concatenate([lax.slice_in_dim(x, u, u + size, axis=axis) for u in range(3)], -1)
+    shifted = (lax.slice_in_dim(x, u, u + size, stride=stride, axis=axis) for u in range(3))
+    return jnp.concatenate(list(shifted), -1)
 
 
 def max_pool2x2(x: Array) -> Array:

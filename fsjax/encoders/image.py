@@ -8,6 +8,7 @@ from fsjax.encoders.layers import (
     Conv3x3,
     ConvBlock,
     Norm,
+    StridedBlock,
     ToTokens,
     as_float,
     flat_token,
@@ -38,6 +39,27 @@ class Conv4(nn.Module):
         for block, features in enumerate(self.features):
             pool = max_pool2x2 if block < self.pooled else _as_is
             x = ConvBlock(features, self.norm, pool)(x, weight, train=train)
+        return self.tokens(x)
+
+
+class StridedConv4(nn.Module):
+    """Four convolutions of stride 2: the network of Finn et al. 2017 for Omniglot
+    (https://arxiv.org/abs/1703.03400), a tenth of the arithmetic of Conv4.
+    """
+
+    features: tuple[int, ...] = (64, 64, 64, 64)
+    norm: Norm = CalibratedNorm
+    tokens: ToTokens = flat_token
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
+        """x [B, H, W, C] uint8 or float, weight [B] -> tokens [B, 1, D].
+
+        D is features[-1] for each place that is left, H / 16 * W / 16, rounded up.
+        """
+        x = as_float(x)
+        for features in self.features:
+            x = StridedBlock(features, self.norm)(x, weight, train=train)
         return self.tokens(x)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from fsjax.encoders.convolution import conv3x3, max_pool2x2
+from fsjax.encoders.convolution import conv3x3, conv3x3_stride2, max_pool2x2
 from fsjax.encoders.norms import CalibratedNorm
 from fsjax.types import Array, Tokens
 
@@ -36,15 +36,16 @@ def flat_token(x: Array) -> Tokens:
 
 
 class Conv3x3(nn.Module):
-    """A 3x3 convolution, stride 1, zero padding, closed under differentiation, vmap and scan."""
+    """A 3x3 convolution, zero padding, closed under differentiation, vmap and scan."""
 
     features: int
+    convolve: Callable[[Array, Array], Array] = conv3x3
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [B, H, W, C] -> [B, H, W, features]."""
+        """x [B, H, W, C] -> [B, H, W, features], or half of H and W with `conv3x3_stride2`."""
         shape = (3, 3, x.shape[-1], self.features)
-        return conv3x3(x, self.param("kernel", nn.initializers.he_normal(), shape))
+        return self.convolve(x, self.param("kernel", nn.initializers.he_normal(), shape))
 
 
 class ConvBlock(nn.Module):
@@ -59,3 +60,16 @@ class ConvBlock(nn.Module):
         """x [B, H, W, C], weight [B] -> [B, H // 2, W // 2, features]."""
         x = Conv3x3(self.features)(x)
         return self.pool(nn.relu(self.norm()(x, weight, train=train)))
+
+
+class StridedBlock(nn.Module):
+    """Convolution of stride 2 in place of pooling, normalisation, ReLU."""
+
+    features: int
+    norm: Norm = CalibratedNorm
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array, *, train: bool) -> Array:
+        """x [B, H, W, C], weight [B] -> [B, ceil(H / 2), ceil(W / 2), features]."""
+        x = Conv3x3(self.features, conv3x3_stride2)(x)
+        return nn.relu(self.norm()(x, weight, train=train))

@@ -20,6 +20,19 @@ def accuracy(logits: Array, targets: Array) -> Array:
     return _mean(_correct(logits, targets), targets)
 
 
+def accuracy_by_step(logits: Array, targets: Array) -> Array:
+    """Accuracies after every inner step.
+
+    Args:
+      logits: [steps + 1, Q, W], as of `fsjax.learners.maml.along_path`.
+      targets: [Q, W].
+
+    Returns:
+      [steps + 1] in 0..1.
+    """
+    return jax.vmap(accuracy, (0, None))(logits, targets)
+
+
 def negative_log_likelihood(logits: Array, targets: Array) -> Array:
     """Mean negative log-likelihood of the targets: -> [] in nats."""
     return _mean(optax.softmax_cross_entropy(logits, targets), targets)

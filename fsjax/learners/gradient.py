@@ -20,6 +20,9 @@ class Adapted(NamedTuple):
     path: Params  # [steps, ...] after each step
 
 
+Loop = Callable[..., Adapted]  # (loss_fn, params, rates), as `inner_loop`
+
+
 class Rates(NamedTuple):
     """The sizes of the inner steps."""
 
@@ -33,6 +36,7 @@ def inner_loop(
     rates: Params,
     *,
     first_order: bool = False,
+    rematerialise: bool = False,
 ) -> Adapted:
     """Adapts parameters by gradient descent that can be differentiated itself (Finn et al. 2017,
     https://arxiv.org/abs/1703.03400).
@@ -44,6 +48,8 @@ def inner_loop(
         against its parameter.
       first_order: takes the inner gradients for constants, so that the outer one needs no second
         derivatives.
+      rematerialise: computes each step anew for the outer gradient, whose memory then grows by
+        the size of params and not of all activations with every step.
 
     Returns:
       The parameters after the last step, and after each.
@@ -58,6 +64,7 @@ def inner_loop(
         params = jax.tree.map(lambda p, r, g: p - r * g, params, rate, gradients)
         return params, params
 
+    step = jax.checkpoint(step) if rematerialise else step
     return Adapted(*jax.lax.scan(step, params, (jnp.arange(steps), rates)))
 
 

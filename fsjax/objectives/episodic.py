@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import jax
+from jax import lax
 
 from fsjax.objectives.losses import cross_entropy
 from fsjax.types import Array, Episode, Key, Learner, Metrics, Objective, Params, Step
@@ -39,13 +40,22 @@ def query_loss(
     return objective
 
 
-def over_tasks(objective: Objective) -> Objective:
-    """An objective of one task as the mean over a batch with a leading axis [T]."""
+def over_tasks(objective: Objective, *, block: int | None = None) -> Objective:
+    """An objective of one task as the mean over a batch with a leading axis [T].
+
+    Args:
+      objective: of one task.
+      block: tasks computed at once, one block after another in less memory; all of them unless
+        given.
+    """
 
     def batched(params: Params, batch: Episode, key: Key, step: Step):
-        tasks = jax.tree.leaves(batch)[0].shape[0]
-        keys = jax.random.split(key, tasks)
-        per_task = jax.vmap(objective, in_axes=(None, 0, 0, None))(params, batch, keys, step)
+        def one(task: tuple[Episode, Key]):
+            return objective(params, *task, step)
+
+        keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
+        tasks = (batch, keys)
+        per_task = jax.vmap(one)(tasks) if block is None else lax.map(one, tasks, batch_size=block)
         return jax.tree.map(lambda x: x.mean(0), per_task)
 
     return batched

@@ -36,6 +36,20 @@ def squared_error(logits: Array, targets: Array) -> Array:
     return _mean_over_rows(of_rows, logits, targets)
 
 
+def mean_squared_error(predictions: Array, targets: Array) -> Array:
+    """Mean squared error of a regression, every row of which counts.
+
+    Args:
+      predictions: [Q, W], of W numbers.
+      targets: [Q, W].
+
+    Returns:
+      [] the error, in squares of the targets' unit.
+    """
+    chex.assert_equal_shape([predictions, targets])
+    return optax.squared_error(predictions, targets).mean()
+
+
 def _mean_over_rows(loss: Callable[..., Array], logits: Array, targets: Array) -> Array:
     chex.assert_rank([logits, targets], 2)
     given = targets.sum(-1) > 0

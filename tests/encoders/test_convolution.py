@@ -19,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
 from fsjax.encoders import convolution
-from fsjax.encoders.convolution import conv3x3, corr3x3, max_pool2x2
+from fsjax.encoders.convolution import conv3x3, conv3x3_stride2, corr3x3, max_pool2x2
 
 AXES = [(0, 0), (0, None), (None, 0)]
 
@@ -39,6 +39,12 @@ def naive_conv(x, w):
 @jax.jit
 def naive_corr(x, dy):
     return jax.vjp(partial(naive_conv, x), jnp.zeros((3, 3, x.shape[-1], dy.shape[-1])))[1](dy)[0]
+
+
+@jax.jit
+def naive_stride2(x, w):
+    layout = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, w, (2, 2), ((1, 1), (1, 1)), dimension_numbers=layout)
 
 
 def naive_pool(x):
@@ -99,6 +105,17 @@ def test_it_works_without_jit(name):
 @pytest.mark.parametrize("name", PAIRS)
 def test_gradients_agree_with_finite_differences(name):
     check_grads(jax.jit(PAIRS[name][0]), operands(name), order=2, modes=["rev"])
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 4), (7, 1)])
+def test_stride_two_agrees_with_lax_to_the_second_gradient(size):
+    args = operands("conv", size=size)
+    agree(conv3x3_stride2(*args), naive_stride2(*args))
+    ours, theirs = (
+        jax.jit(jax.value_and_grad(derived(op, 1), (0, 1)))
+        for op in (conv3x3_stride2, naive_stride2)
+    )
+    agree(ours(*args), theirs(*args))
 
 
 def pick(args, axes, i):

@@ -78,7 +78,7 @@ def test_what_gradient_learners_are_compared_with_takes_no_gradient_steps():
 def test_objectives_that_train_a_head_refuse_a_learner_without(objective):
     config = emoji_heads.get_config()
     config.update(learner="maml", objective=objective)
-    with pytest.raises(ValueError, match=r"config\.learner='maml' has none"):
+    with pytest.raises(ValueError, match=r"metric and not config\.learner='maml'"):
         build.training(config, build.model(config), None)
 
 

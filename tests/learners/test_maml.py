@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fsjax.heads import prototype
-from fsjax.learners.gradient import constant, per_parameter
+from fsjax.learners.gradient import constant, inner_loop, per_parameter
 from fsjax.learners.last_layer import learned_layer, prototype_layer
-from fsjax.learners.maml import maml
-from fsjax.objectives.losses import cross_entropy
+from fsjax.learners.maml import along_path, maml
+from fsjax.objectives.losses import cross_entropy, mean_squared_error
 from fsjax.types import Inputs, Network, Support
 
 RNG = np.random.default_rng(0)
@@ -140,13 +140,71 @@ def test_more_steps_at_test_than_in_training():
 
 
 def test_first_order_changes_the_outer_gradient_and_not_the_prediction():
-    one, other = (MAKE(learned_layer(), first_order=first) for first in (False, True))
+    loops = (partial(inner_loop, first_order=first) for first in (False, True))
+    one, other = (MAKE(learned_layer(), loop=loop) for loop in loops)
     params = parameters(one)
     np.testing.assert_array_equal(predicted(one, params), predicted(other, params))
     a, b = (
         jax.grad(lambda p, m=m: jnp.square(predicted(m, p)).sum())(params) for m in (one, other)
     )
     assert np.abs(a["network"]["encoder"]["w"] - b["network"]["encoder"]["w"]).max() > 1e-3
+
+
+def test_the_path_holds_the_task_after_every_step():
+    learner = MAKE(learned_layer(), test_steps=4)
+    params = parameters(learner)
+    logits = jax.jit(partial(predicted, along_path(learner)))(params)
+    for steps in range(5):
+        expected = written_out(params, params["head"], ("network", "head"), steps)
+        np.testing.assert_allclose(logits[steps], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_each_step_may_have_parameters_of_its_own():
+    """The scale `s` of step i is s + added[i], and does not adapt itself."""
+    learner = MAKE(learned_layer(), per_step=lambda path: path == "network/fusion/s", test_steps=4)
+    params = learner.init(KEY, SUPPORT)
+    assert params["steps"]["network/fusion/s"].shape == (STEPS + 1, FEATURES)
+    added = jnp.asarray(RNG.normal(size=(STEPS + 1, FEATURES)), jnp.float32)
+    params |= {"steps": {"network/fusion/s": added}}
+    moving = {"w": params["network"]["encoder"]["w"], "head": params["head"]}
+
+    def logits(moving, x, i):
+        s = params["network"]["fusion"]["s"] + added[min(i, STEPS)]
+        z = jnp.tanh(x @ moving["w"]) * s
+        return z @ moving["head"]["kernel"] + moving["head"]["bias"]
+
+    for i in range(5):
+        found = predicted(along_path(learner), params)[i]
+        expected = logits(moving, QUERY.values["x"], i)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+        def loss(moving, i=i):
+            return cross_entropy(logits(moving, SUPPORT.inputs.values["x"], i), LABELS)
+
+        moving = jax.tree.map(lambda p, g: p - RATE * g, moving, jax.grad(loss)(moving))
+    gradient = jax.grad(lambda p: jnp.square(predicted(learner, p, train=True)).sum())(params)
+    assert np.abs(gradient["steps"]["network/fusion/s"]).max(1).min() > 0
+
+
+def test_rows_are_weighed_as_the_caller_says():
+    """Targets of a regression may be negative, or of sum zero, and are no padding."""
+    labels = jnp.array([[-1.0], [0.0], [2.0], [0.5], [-3.0]])
+    learner = maml(
+        NETWORK,
+        learned_layer(),
+        mean_squared_error,
+        rates=constant(RATE, steps=1),
+        adapts=("head",),
+        weigh=lambda y: jnp.ones(len(y)),
+    )
+    support = SUPPORT._replace(labels=labels)
+    params = learner.init(KEY, support)
+    z, layer = apply(params["network"], SUPPORT.inputs)[0], params["head"]
+    error = z @ layer["kernel"] + layer["bias"] - labels
+    kernel = layer["kernel"] - RATE * 2 / 5 * z.T @ error
+    bias = layer["bias"] - RATE * 2 / 5 * error.sum(0)
+    expected = apply(params["network"], QUERY)[0] @ kernel + bias
+    np.testing.assert_allclose(predicted(learner, params, support), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_what_does_not_fit_is_said():
