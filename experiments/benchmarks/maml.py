@@ -1,0 +1,117 @@
+"""Measures outer gradients of MAML beside PyTorch and beside JAX's own convolution.
+
+    python -m experiments.benchmarks.maml [--tasks 32] [--steps 1]
+
+Each competitor is a process of its own with the threads it takes by default; they work in turn,
+one gradient each a round. Prints medians in milliseconds a task, ratios and peak memory. Run
+nothing else meanwhile; `taskset -c 0` in front gives all of them one core. PyTorch is needed
+beside the requirements: pip install torch==2.13.0.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+WAYS, QUERIES, FEATURES = 5, 15, 64
+COMPETITORS = ("fsjax", "fsjax, tasks by vmap", "PyTorch", "PyTorch, tasks by vmap", "lax.conv")
+
+
+def tasks(number: int) -> tuple[np.ndarray, ...]:
+    """Random x [T, 5, 28, 28, 1], y [T, 5], query [T, 75, 28, 28, 1], target [T, 75]."""
+    rng = np.random.default_rng(0)
+    rows = (WAYS, WAYS * QUERIES)
+    images = [rng.uniform(-1, 1, (number, n, 28, 28, 1)).astype(np.float32) for n in rows]
+    labels = [np.tile(np.arange(n) % WAYS, (number, 1)) for n in rows]
+    return images[0], labels[0], images[1], labels[1]
+
+
+def competitor(name: str, number: int, steps: int) -> Callable[[], object]:
+    """One gradient over tasks, by name."""
+    sizes = {"features": FEATURES, "ways": WAYS, "steps": steps}
+    if name.startswith("PyTorch"):
+        from experiments.benchmarks import torch_maml
+
+        how = torch_maml.mapped if "vmap" in name else torch_maml.in_turn
+        return torch_maml.work(how, tasks(number), **sizes)
+    import jax
+
+    from experiments.benchmarks import jax_maml
+
+    if name == "lax.conv":
+        work = jax_maml.plain(tasks(number), **sizes)
+    else:
+        block = None if "vmap" in name else 1
+        work = jax_maml.ours(tasks(number), ways=WAYS, steps=steps, block=block)
+    return lambda: jax.block_until_ready(work())
+
+
+def serve(name: str, number: int, steps: int) -> None:
+    """Answers every line of the input with the milliseconds and the peak memory of a gradient."""
+    work = competitor(name, number, steps)
+    work()
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        work()
+        used = 1e3 * (time.perf_counter() - start)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(json.dumps({"ms": used / number, "GiB": peak}), flush=True)
+
+
+def measure(names: Sequence[str], number: int, steps: int, rounds: int) -> dict[str, dict]:
+    """Competitor -> median milliseconds a task and peak memory, all of them in turn."""
+    command = [sys.executable, "-m", "experiments.benchmarks.maml"]
+    command += [f"--tasks={number}", f"--steps={steps}"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    found: dict[str, list[dict]] = {name: [] for name in names}
+    servers = {n: subprocess.Popen([*command, f"--serve={n}"], **pipes) for n in names}
+
+    def ask(name: str) -> dict:
+        servers[name].stdin.write("\n")
+        servers[name].stdin.flush()
+        return json.loads(servers[name].stdout.readline())
+
+    for name in names:  # each has compiled, and is at rest, before the first round
+        ask(name)
+    for _ in range(rounds):
+        for name in names:
+            found[name].append(ask(name))
+    for server in servers.values():
+        server.stdin.close()
+        server.wait()
+    return {
+        name: {key: float(np.median([a[key] for a in answers])) for key in ("ms", "GiB")}
+        for name, answers in found.items()
+    }
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.maml")
+    parser.description = __doc__
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--tasks", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=1, help="inner steps")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", help="competitors, separated by semicolons")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        serve(args.serve, args.tasks, args.steps)
+        return
+    names = args.only.split(";") if args.only else COMPETITORS
+    found = measure(names, args.tasks, args.steps, args.rounds)
+    first = found[names[0]]["ms"]
+    print(f"{args.tasks} tasks, {args.steps} inner steps")
+    for name, figures in found.items():
+        ratio = figures["ms"] / first
+        print(f"{name:24}{figures['ms']:9.1f} ms a task{ratio:8.2f}{figures['GiB']:7.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()
