@@ -1,0 +1,50 @@
+"""From a config to parts: the only place where names become factories."""
+
+from experiments.build.data import DATA, SPLITS, tables
+from experiments.build.objectives import OBJECTIVES, Training, optimizer, training
+from experiments.build.parts import (
+    CENTRED,
+    DISTANCES,
+    ENCODERS,
+    FUSIONS,
+    HEADS,
+    LEARNERS,
+    LOSSES,
+    NORMS,
+    RELATIONS,
+    ROWS_SHARE,
+    RUNS_ONCE,
+    Model,
+    distance,
+    encoder_name,
+    head,
+    model,
+    models,
+)
+
+__all__ = [
+    "CENTRED",
+    "DATA",
+    "DISTANCES",
+    "ENCODERS",
+    "FUSIONS",
+    "HEADS",
+    "LEARNERS",
+    "LOSSES",
+    "NORMS",
+    "OBJECTIVES",
+    "RELATIONS",
+    "ROWS_SHARE",
+    "RUNS_ONCE",
+    "SPLITS",
+    "Model",
+    "Training",
+    "distance",
+    "encoder_name",
+    "head",
+    "model",
+    "models",
+    "optimizer",
+    "tables",
+    "training",
+]
