@@ -27,7 +27,7 @@ from fsjax.learners.gradient import (
 from fsjax.learners.implicit import implicit
 from fsjax.learners.last_layer import learned_layer, prototype_layer
 from fsjax.objectives import losses
-from fsjax.types import Array, Head, Learner, Network, Params
+from fsjax.types import Array, Head, Learner, Network
 
 NORMS = {
     "group": norms.GroupNorm,

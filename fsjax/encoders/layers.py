@@ -59,7 +59,8 @@ class ConvBlock(nn.Module):
     def __call__(self, x: Array, weight: Array, *, train: bool) -> Array:
         """x [B, H, W, C], weight [B] -> [B, H // 2, W // 2, features]."""
         x = Conv3x3(self.features)(x)
-        return self.pool(nn.relu(self.norm()(x, weight, train=train)))
+        # ReLU and maximum commute, and there is less left after pooling.
+        return nn.relu(self.pool(self.norm()(x, weight, train=train)))
 
 
 class StridedBlock(nn.Module):
