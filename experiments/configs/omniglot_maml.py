@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
     config.update(learner="maml", norm="episode")  # transductive: statistics of the queries
     config.encoders.image = "conv4_strided"
     config.inner.update(rate=0.4, steps=1, test_steps=3)
-    config.train.update(steps=16000, chunk=1000, tasks=16, ways=5, queries=5)
+    config.train.update(steps=12000, chunk=1000, tasks=16, ways=5, queries=5)
     config.validation.update(ways=5)
     config.test.update(settings=((5, 1),))
     return config

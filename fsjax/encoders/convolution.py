@@ -43,7 +43,7 @@ def conv3x3_stride2(x: Array, w: Array) -> Array:
     """Convolves images with a 3x3 kernel, at stride 2 and with zeros around the border.
 
     A matrix product of unfolded patches: at a quarter of the places their copies are cheap, and
-    slices and products are closed under all transformations by themselves.
+    pads and products are closed under all transformations by themselves.
 
     Args:
       x: [B, H, W, I] images.
@@ -56,7 +56,10 @@ def conv3x3_stride2(x: Array, w: Array) -> Array:
       ValueError: a rank, a number of channels or a dtype does not fit.
     """
     _check_operands("conv3x3_stride2", x, w)
-    return _unfold(_unfold(x, 2, stride=2), 1, stride=2) @ w.reshape(-1, w.shape[-1])
+    patches = _unfold_halved(_unfold_halved(x, 2), 1)
+    # Flat: as a product of one row axis its gradients are such products too.
+    y = patches.reshape(-1, patches.shape[-1]) @ w.reshape(-1, w.shape[-1])
+    return y.reshape(*patches.shape[:-1], -1)
 
 
 def corr3x3(x: Array, dy: Array) -> Array:
@@ -209,14 +212,31 @@ def _contract(a: Array, b: Array) -> Array:
     return jnp.einsum("bhwi,bhwo->io", a, b, preferred_element_type=wide)
 
 
-def _unfold(x: Array, axis: int, *, stride: int = 1) -> Array:
+def _unfold(x: Array, axis: int) -> Array:
     """[B, H, W, C] -> [B, H, W, 3 * C]: each row (axis 1) or column (2) beside its neighbours."""
     size = x.shape[axis]
     border = [(0, 0)] * 4
     border[axis] = (1, 1)
     x = jnp.pad(x, border)
-    shifted = (lax.slice_in_dim(x, u, u + size, stride=stride, axis=axis) for u in range(3))
-    return jnp.concatenate(list(shifted), -1)
+    return jnp.concatenate([lax.slice_in_dim(x, u, u + size, axis=axis) for u in range(3)], -1)
+
+
+def _unfold_halved(x: Array, axis: int) -> Array:
+    """[B, H, W, C] -> H or W halved and 3 * C: each even row or column between its neighbours.
+
+    Pairs by reshaping and not by strided slices, whose transposes pad with zeros between.
+    """
+    x = _pad(x, axis, 0, x.shape[axis] % 2)
+    pairs = x.reshape(*x.shape[:axis], -1, 2, *x.shape[axis + 1 :])
+    even, odd = (lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in range(2))
+    return jnp.concatenate([_pad(odd, axis, 1, -1), even, odd], -1)
+
+
+def _pad(x: Array, axis: int, low: int, high: int) -> Array:
+    """Zeros before and after; fewer than none are taken away."""
+    border = [(0, 0, 0)] * x.ndim
+    border[axis] = (low, high, 0)
+    return lax.pad(x, jnp.zeros((), x.dtype), border)
 
 
 def max_pool2x2(x: Array) -> Array:
