@@ -15,6 +15,7 @@ from experiments.progress import Progress
 from fsjax.encoders.multimodal import as_network, calibrate, encode_pool
 from fsjax.evaluation.episodic import episode_logits, evaluate
 from fsjax.evaluation.figures import accuracy
+from fsjax.learners.maml import GradientLearner
 from fsjax.training.checkpoint import Checkpoints
 from fsjax.training.loop import keep_best, run, stop_if_diverged
 from fsjax.training.state import init_state, train_chunk
@@ -169,12 +170,18 @@ def prepared(model: build.Model, params: Params, rows: Pool) -> tuple[Learner, P
     return model.fast, encode_pool(model.module, params["network"], rows)
 
 
+def batch(model: build.Model) -> int:
+    """Episodes evaluated at once: one where a CPU is to adapt kernels of their own for each."""
+    alone = isinstance(model.learner, GradientLearner) and jax.default_backend() == "cpu"
+    return 1 if alone else EVALUATION_BATCH
+
+
 def evaluator(model: build.Model, **settings: Any) -> Callable[..., dict[str, Array]]:
     """`evaluate` with its settings bound, for rows that `prepared` gave: params, key, sample."""
 
     def figures(params: Params, key: Key, sample: Sample) -> dict[str, Array]:
         learner = model.fast or model.learner
-        return evaluate(learner, params, key, sample=sample, batch=EVALUATION_BATCH, **settings)
+        return evaluate(learner, params, key, sample=sample, batch=batch(model), **settings)
 
     # Where rows were encoded before, drawing episodes takes longer to compile than to run.
     return jax.jit(figures, compiler_options=build.RUNS_ONCE if model.fast else None)

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import build, dealer, results
-from experiments.jobs import EVALUATION_BATCH, TEST_KEY, VALIDATION_KEY, evaluator, prepared
+from experiments.jobs import TEST_KEY, VALIDATION_KEY, batch, evaluator, prepared
 from experiments.names import parse_names
 from fsjax.evaluation.calibration import (
     at_temperature,
@@ -143,7 +143,7 @@ def _adaptation(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
         jax.random.key(TEST_KEY),
         sample=dealer.episodes(config, pools["test"], **settings),
         num_episodes=config.test.episodes,
-        batch=EVALUATION_BATCH,
+        batch=batch(model),
         figures=(accuracy_by_step,),
     )
     means, halves = zip(*map(mean_ci95, figures["accuracy_by_step"].T), strict=True)

@@ -1,6 +1,7 @@
 """The same outer gradient by fsjax, and by the same network on `lax.conv` under `vmap`."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -38,21 +39,27 @@ def ours(tasks: tuple, *, ways: int, steps: int, block: int | None) -> Callable[
     return lambda: objective(params, episodes, jax.random.key(0), jnp.zeros((), jnp.int32))
 
 
-def plain(tasks: tuple, *, features: int, ways: int, steps: int) -> Callable[[], object]:
-    """The same with the convolution that JAX has, tasks by vmap."""
-    x, y, query, target = map(jnp.asarray, tasks)
-    params = _init(features, ways)
+def task_gradient(params: Params, task: tuple[Array, ...], *, steps: int) -> Params:
+    """As of `torch_maml`, on the convolution that JAX has."""
+    x, y, query, target = task
 
-    def outer(params: Params, x: Array, y: Array, query: Array, target: Array) -> Array:
+    def outer(params: Params) -> Array:
         sizes = constant(0.4, steps=steps).of({}, params)
         adapted = inner_loop(lambda p, i: _loss(p, x, y), params, sizes).params
         return _loss(adapted, query, target)
 
-    def mean(params: Params) -> Params:
-        slopes = jax.vmap(jax.grad(outer), (None, 0, 0, 0, 0))(params, x, y, query, target)
+    return jax.grad(outer)(params)
+
+
+def plain(tasks: tuple, *, features: int, ways: int, steps: int) -> Callable[[], object]:
+    """The same as `ours` by `task_gradient`, tasks by vmap."""
+    batch, params = tuple(map(jnp.asarray, tasks)), _init(features, ways)
+
+    @jax.jit
+    def gradient(params: Params) -> Params:
+        slopes = jax.vmap(partial(task_gradient, steps=steps), (None, 0))(params, batch)
         return jax.tree.map(lambda s: s.mean(0), slopes)
 
-    gradient = jax.jit(mean)
     return lambda: gradient(params)
 
 

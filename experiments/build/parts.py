@@ -136,16 +136,16 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
     """Name -> config of every model of a run: the one configured first, then those compared.
 
     The first is called by its method, which is its head or a learner other than `metric`, where
-    heads are compared or nothing is fused; else by its fusion.
+    methods are compared or nothing is fused; else by its fusion.
 
     Raises:
-      ValueError: if `config.compare` names no modality, fusion or head, and is not "raw".
+      ValueError: if `config.compare` names no modality, fusion, head or learner, and is not "raw".
     """
     modalities, compared = parse_names(config.modalities), parse_names(config.compare)
-    by_head = len(modalities) == 1 or any(name in HEADS for name in compared)
+    methods = len(modalities) == 1 or any(name in {*HEADS, *LEARNERS} for name in compared)
     method = config.head if config.learner == "metric" else config.learner
-    variants = {method if by_head else config.fusion: config}
-    known = [*modalities, *FUSIONS, *HEADS, "raw"]
+    variants = {method if methods else config.fusion: config}
+    known = [*modalities, *FUSIONS, *HEADS, *LEARNERS, "raw"]
     for name in compared:
         check_name(known, name, "compare")
         variant = config.copy_and_resolve_references()
@@ -158,6 +158,8 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
             variant.train.steps = 0
         elif name in HEADS:
             variant.update(head=name, learner="metric")
+        elif name in LEARNERS:
+            variant.update(learner=name, objective="own")
         else:
             variant.fusion = name
         variants.setdefault(name, variant)

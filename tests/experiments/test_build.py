@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments import build
-from experiments.configs import emoji_heads, omniglot
+from experiments.configs import emoji_heads, omniglot, omniglot_maml
 from fsjax.data.omniglot import PARTS
 
 SPLITS = {"train": ["Greek/a", "Greek/b"], "val": ["Greek/c"], "test": ["Tibetan/a", "Tibetan/b"]}
@@ -72,6 +72,28 @@ def test_what_gradient_learners_are_compared_with_takes_no_gradient_steps():
     learners = {name: variant.learner for name, variant in build.models(config).items()}
     metric = dict.fromkeys(("matching", "raw"), "metric")
     assert learners == metric | dict.fromkeys(("proto_maml", "concat"), "proto_maml")
+
+
+def test_learners_are_compared_each_with_its_own_objective():
+    config = omniglot_maml.get_config()
+    config.update(compare="anil,matching", objective="episodic")
+    variants = build.models(config)
+    assert {name: v.learner for name, v in variants.items()} == {
+        "maml": "maml",
+        "anil": "anil",
+        "matching": "metric",
+    }
+    assert [v.objective for v in variants.values()] == ["episodic", "own", "episodic"]
+
+
+@pytest.mark.parametrize(
+    ("learner", "objective"), [("metric", "multi_step"), ("proto_maml", "reptile")]
+)
+def test_objectives_that_need_inner_steps_refuse_a_learner_without(learner, objective):
+    config = omniglot_maml.get_config()
+    config.update(learner=learner, objective=objective)
+    with pytest.raises(ValueError, match=f"and not config.learner='{learner}'"):
+        build.training(config, build.model(config), None)
 
 
 @pytest.mark.parametrize("objective", ["supervised", "leave_one_out"])

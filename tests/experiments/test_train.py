@@ -226,14 +226,23 @@ def test_a_learner_of_fixed_ways_says_so_before_it_is_trained(finished, tmp_path
     assert not list((tmp_path / "work").glob("models/*/metrics.jsonl"))
 
 
-def test_a_learner_that_takes_gradient_steps_is_trained_by_one_word(finished, tmp_path):
+def test_learners_that_take_gradient_steps_are_trained_and_show_what_each_step_is_worth(
+    finished, tmp_path
+):
     config = finished[0].copy_and_resolve_references()
-    config.update(learner="maml", compare="", modalities="tabular", fusion="plain")
+    config.update(learner="maml", compare="maml_pp", modalities="tabular", fusion="plain")
+    config.inner.update(steps=2, test_steps=3, first_order=0.5)
     config.train.update(steps=2, tasks=2, ways=3)
     config.validation.update(ways=3, episodes=2)
-    config.test.update(episodes=2, settings=((3, 1),))
-    (result,) = train.train(config, tmp_path / "work")
-    assert result["model"] == "maml" and 0 < result["accuracy"] <= 1
+    config.test.update(episodes=4, settings=((3, 1),))
+    lines = train.train(config, tmp_path / "work")
+    results = {line["model"]: line for line in lines if line["kind"] == "result"}
+    curves = {line["model"]: line for line in lines if line["kind"] == "adaptation"}
+    assert set(results) == set(curves) == {"maml", "maml_pp"}
+    for name, curve in curves.items():
+        assert len(curve["accuracies"]) == len(curve["ci95s"]) == 4
+        assert curve["accuracies"][-1] == pytest.approx(results[name]["accuracy"])
+    assert "Test accuracy by inner steps, 3-way" in (tmp_path / "work/report.html").read_text()
 
 
 def test_too_few_rows_for_the_episodes_name_split_and_class(finished, tmp_path):

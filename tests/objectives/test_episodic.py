@@ -60,9 +60,10 @@ def test_the_gradient_is_that_of_finite_differences(loss):
     np.testing.assert_allclose(metrics["loss"], value(flat), rtol=1e-5)
 
 
-def test_over_tasks_is_the_mean_of_a_loop():
+@pytest.mark.parametrize("block", [None, 1, 2, 5])
+def test_over_tasks_is_the_mean_of_a_loop(block):
     one = jax.jit(query_loss(LEARNER, watch={"accuracy": accuracy}))
-    ours = jax.jit(over_tasks(one))(PARAMS, BATCH, KEY, STEP)
+    ours = jax.jit(over_tasks(one, block=block))(PARAMS, BATCH, KEY, STEP)
     each = [one(PARAMS, episode, KEY, STEP) for episode in EPISODES]
     expected = jax.tree.map(lambda *x: sum(x) / TASKS, *each)
     jax.tree.map(
