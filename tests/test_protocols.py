@@ -1,5 +1,6 @@
 """What every learner promises, over all combinations of parts that a config can name."""
 
+from functools import partial
 from itertools import combinations, product
 from typing import NamedTuple
 
@@ -134,7 +135,8 @@ def case(request):
     """
     model = model_of(request.param)
     learner, metric = model.learner, request.param["learner"] == "metric"
-    compiled = (lambda f: f) if metric else jax.jit
+    once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
+    compiled = (lambda f: f) if metric else once
     adapt, predict = compiled(learner.adapt), compiled(learner.predict)
     params = learner.init(KEY, ALIKE if request.param["learner"] in FIXED_WAYS else FIRST)
     task = adapt(params, SUPPORT)

@@ -13,7 +13,7 @@ def get_config() -> ConfigDict:
     """Five ways in training as in the test: the last layer is learned for as many."""
     config = emoji.get_config()
     config.update(learner="maml", norm="support", compare="image")
-    config.inner.update(rate=0.1, steps=3, test_steps=3)
+    config.inner.update(rate=0.3, steps=1, test_steps=3)
     config.train.update(steps=600, chunk=100, tasks=4, ways=5)
     config.validation.update(ways=5)
     config.test.update(settings=((5, 1),))

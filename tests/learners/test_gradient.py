@@ -92,6 +92,29 @@ def test_the_gradient_through_a_network_is_that_of_finite_differences():
             np.testing.assert_allclose((ends[0] - ends[1]) / 2e-5, slope, rtol=1e-5)
 
 
+def test_rematerialised_steps_give_the_same_gradient_in_less_memory():
+    x = jnp.asarray(RNG.normal(size=(400, SIZE)), jnp.float32)
+
+    def loss(p, i):
+        hidden = x @ p
+        for _ in range(6):
+            hidden = jnp.tanh(hidden) + x
+        return jnp.square(hidden).mean()
+
+    def compiled(rematerialise):
+        def outer(p):
+            rates = constant(RATE, steps=20).of({}, p)
+            return jnp.sum(inner_loop(loss, p, rates, rematerialise=rematerialise).params ** 3)
+
+        return jax.jit(jax.grad(outer)).lower(start).compile()
+
+    start = jnp.asarray(RNG.normal(size=(SIZE, SIZE)), jnp.float32)
+    plain, again = compiled(False), compiled(True)
+    np.testing.assert_allclose(again(start), plain(start), rtol=1e-4)
+    sizes = [run.memory_analysis().temp_size_in_bytes for run in (again, plain)]
+    assert sizes[0] < sizes[1] / 4
+
+
 def test_rates_are_learned_in_the_shapes_of_the_papers_and_the_last_goes_on():
     params = {"w": jnp.zeros((2, 3)), "b": jnp.zeros(3)}
     for make, learned, used in (
