@@ -25,7 +25,7 @@ def implicit(*, strength: float, iterations: int = 5) -> Loop:
       iterations: of conjugate gradients.
 
     Returns:
-      A loop to be given for `inner_loop`. Its loss must not depend on the step, no gradient
+      A loop to be given for `inner_loop`. The loss is that of step 0 at all steps, no gradient
       reaches the rates, and none comes from the path.
 
     Raises:

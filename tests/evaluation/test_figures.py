@@ -7,6 +7,7 @@ import pytest
 
 from fsjax.evaluation.figures import (
     accuracy,
+    accuracy_by_step,
     auroc,
     confusion,
     expected_calibration_error,
@@ -112,3 +113,9 @@ def test_auroc_of_what_is_told_apart_and_of_what_is_not():
     assert auroc(far, TARGETS) == 1.0 and auroc(-far, TARGETS) == 0.0
     assert auroc(jnp.zeros_like(LOGITS), TARGETS) == 0.5
     assert auroc(LOGITS, jnp.ones_like(TARGETS)) == 0.0
+
+
+def test_accuracies_by_step_are_those_of_each_step():
+    steps = jnp.stack([LOGITS, -LOGITS, 2 * LOGITS])
+    expected = [accuracy(z, TARGETS) for z in steps]
+    np.testing.assert_array_equal(accuracy_by_step(steps, TARGETS), expected)
