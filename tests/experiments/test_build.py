@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from experiments import build
-from experiments.configs import emoji_heads, omniglot, omniglot_maml
+from experiments.configs import emoji_heads, omniglot, omniglot_maml, omniglot_papers
 from fsjax.data.omniglot import PARTS
+from fsjax.learners.maml import GradientLearner
 
 SPLITS = {"train": ["Greek/a", "Greek/b"], "val": ["Greek/c"], "test": ["Tibetan/a", "Tibetan/b"]}
 
@@ -72,6 +73,13 @@ def test_what_gradient_learners_are_compared_with_takes_no_gradient_steps():
     learners = {name: variant.learner for name, variant in build.models(config).items()}
     metric = dict.fromkeys(("matching", "raw"), "metric")
     assert learners == metric | dict.fromkeys(("proto_maml", "concat"), "proto_maml")
+
+
+@pytest.mark.parametrize("name", omniglot_papers.SETTINGS)
+def test_the_settings_of_the_papers_name_parts_that_exist(name):
+    config = omniglot_papers.get_config(name)
+    assert config.test.settings == ((config.train.ways, config.train.shots),)
+    assert isinstance(build.model(config).learner, GradientLearner)
 
 
 def test_learners_are_compared_each_with_its_own_objective():
