@@ -14,7 +14,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import build, jobs, report, results, scoring, tables
+from experiments import build, devices, jobs, report, results, scoring, tables
 from experiments.configs.emoji import get_config
 from experiments.names import check_name
 from fsjax.data.pool import make_pool
@@ -55,7 +55,10 @@ def evaluate_run(
     names = list(build.models(trained))
     for name in models:
         check_name(names, name, "models")
-    pools = {split: make_pool(part) for split, part in build.tables(asked).items()}
+    pools = {
+        split: devices.everywhere(asked, make_pool(part))
+        for split, part in build.tables(asked).items()
+    }
     chosen = [name for name in names if name in (models or names)]
     lines = []
     for name in chosen:
@@ -96,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     try:
         trained = load_config(args.workdir)
+        devices.cores_as_devices(trained)
         asked = trained.copy_and_resolve_references()
         for key in ("settings", "queries", "episodes"):
             asked.test[key] = getattr(args, key) or asked.test[key]

@@ -10,12 +10,11 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, results
+from experiments import build, dealer, devices, results
 from experiments.progress import Progress
 from fsjax.encoders.multimodal import as_network, calibrate, encode_pool
 from fsjax.evaluation.episodic import episode_logits, evaluate
 from fsjax.evaluation.figures import accuracy
-from fsjax.learners.maml import GradientLearner
 from fsjax.training.checkpoint import Checkpoints
 from fsjax.training.loop import keep_best, run, stop_if_diverged
 from fsjax.training.state import init_state, train_chunk
@@ -50,7 +49,7 @@ def prepare(config: ConfigDict, train: Pool) -> Job:
     params = once(model.learner.init)(key_init, first.support)
     params = once(training.init)(jax.random.fold_in(key_init, 1), params)
     optimizer = build.optimizer(config)
-    state = init_state(key_run, params, optimizer)
+    state = devices.everywhere(config, init_state(key_run, params, optimizer))
     return Job(config, model, tasks, training, optimizer, state)
 
 
@@ -145,7 +144,9 @@ def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params,
     config, model = job.config, job.model
     network = as_network(model.module)
     settings = dealer.episode_settings(config)["validation"][0]
-    episodes = evaluator(model, num_episodes=config.validation.episodes, figures=(accuracy,))
+    episodes = evaluator(
+        model, config, num_episodes=config.validation.episodes, figures=(accuracy,)
+    )
 
     @jax.jit
     def calibrated(params: Params, tasks: Sample) -> Params:
@@ -170,18 +171,15 @@ def prepared(model: build.Model, params: Params, rows: Pool) -> tuple[Learner, P
     return model.fast, encode_pool(model.module, params["network"], rows)
 
 
-def batch(model: build.Model) -> int:
-    """Episodes evaluated at once: one where a CPU is to adapt kernels of their own for each."""
-    alone = isinstance(model.learner, GradientLearner) and jax.default_backend() == "cpu"
-    return 1 if alone else EVALUATION_BATCH
-
-
-def evaluator(model: build.Model, **settings: Any) -> Callable[..., dict[str, Array]]:
+def evaluator(
+    model: build.Model, config: ConfigDict, **settings: Any
+) -> Callable[..., dict[str, Array]]:
     """`evaluate` with its settings bound, for rows that `prepared` gave: params, key, sample."""
+    how = {"batch": build.block(config) or EVALUATION_BATCH, "mesh": devices.mesh(config)}
 
     def figures(params: Params, key: Key, sample: Sample) -> dict[str, Array]:
         learner = model.fast or model.learner
-        return evaluate(learner, params, key, sample=sample, batch=batch(model), **settings)
+        return evaluate(learner, params, key, sample=sample, **how, **settings)
 
     # Where rows were encoded before, drawing episodes takes longer to compile than to run.
     return jax.jit(figures, compiler_options=build.RUNS_ONCE if model.fast else None)

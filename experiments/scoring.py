@@ -11,14 +11,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import build, dealer, results
-from experiments.jobs import TEST_KEY, VALIDATION_KEY, batch, evaluator, prepared
+from experiments.jobs import TEST_KEY, VALIDATION_KEY, evaluator, prepared
 from experiments.names import parse_names
 from fsjax.evaluation.calibration import (
     at_temperature,
     choose_temperature,
     likelihood_by_temperature,
 )
-from fsjax.evaluation.episodic import FIGURES, evaluate, is_transductive
+from fsjax.evaluation.episodic import FIGURES, is_transductive
 from fsjax.evaluation.figures import (
     Figure,
     accuracy_by_step,
@@ -102,7 +102,7 @@ def _closed(scored: Scored, settings: Mapping[str, int]) -> tuple[dict[str, Arra
 
     def figures(split: str, key: int, asked: tuple[Figure, ...]) -> dict[str, Array]:
         sample = dealer.episodes(config, pools[split], **settings)
-        episodes = evaluator(model, num_episodes=config.test.episodes, figures=asked)
+        episodes = evaluator(model, config, num_episodes=config.test.episodes, figures=asked)
         return episodes(params, jax.random.key(key), sample)
 
     if not config.test.calibrate:
@@ -129,7 +129,7 @@ def _open_set(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
     """How well the largest logit tells queries of known classes from others."""
     _, config, model, params, pools = scored
     sample = dealer.open_episodes(config, pools["test"], **settings)
-    episodes = evaluator(model, num_episodes=config.test.episodes, figures=(auroc,))
+    episodes = evaluator(model, config, num_episodes=config.test.episodes, figures=(auroc,))
     mean, half = mean_ci95(episodes(params, jax.random.key(TEST_KEY), sample)["auroc"])
     return {"kind": "open_set", "unknown": config.test.unknown, "auroc": mean, "ci95": half}
 
@@ -137,16 +137,12 @@ def _open_set(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
 def _adaptation(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
     """Accuracies after 0, 1, 2 ... inner steps."""
     _, config, model, params, pools = scored
-    figures = evaluate(
-        along_path(model.learner),
-        params,
-        jax.random.key(TEST_KEY),
-        sample=dealer.episodes(config, pools["test"], **settings),
-        num_episodes=config.test.episodes,
-        batch=batch(model),
-        figures=(accuracy_by_step,),
-    )
-    means, halves = zip(*map(mean_ci95, figures["accuracy_by_step"].T), strict=True)
+    path = model._replace(learner=along_path(model.learner))
+    figures = (accuracy_by_step,)
+    episodes = evaluator(path, config, num_episodes=config.test.episodes, figures=figures)
+    sample = dealer.episodes(config, pools["test"], **settings)
+    found = episodes(params, jax.random.key(TEST_KEY), sample)["accuracy_by_step"]
+    means, halves = zip(*map(mean_ci95, found.T), strict=True)
     return {"kind": "adaptation", "accuracies": means, "ci95s": halves}
 
 

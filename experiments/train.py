@@ -17,7 +17,7 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import build, command, inspection, jobs, report, results, scoring
+from experiments import build, command, devices, inspection, jobs, report, results, scoring
 from experiments.progress import Board
 from experiments.tables import table
 from fsjax.data.pool import make_pool
@@ -52,8 +52,18 @@ def run_model(
 
 
 def workers(config: ConfigDict) -> int:
-    """Models trained side by side: one where they share an accelerator, else one a core."""
-    return config.workers or (2 if jax.default_backend() == "cpu" else 1)
+    """Models trained side by side: two that share a CPU, else one.
+
+    Raises:
+      ValueError: if several were to wait for each other's devices.
+    """
+    alone = devices.mesh(config) is not None or jax.default_backend() != "cpu"
+    if config.workers > 1 and devices.mesh(config) is not None:
+        raise ValueError(
+            f"config.workers={config.workers} models side by side cannot share several devices; "
+            "set config.workers=1 or config.devices=1"
+        )
+    return config.workers or (1 if alone else 2)
 
 
 def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
@@ -74,7 +84,7 @@ def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
     names = list(build.models(config))
     tables = build.tables(config)
     results.open_workdir(workdir, results.plain(config))
-    pools = {split: make_pool(part) for split, part in tables.items()}
+    pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
     settings = {"config": config, "tables": tables, "pools": pools, "workdir": workdir}
     with Board() as board, ThreadPoolExecutor(workers(config)) as threads:
         for lines in threads.map(partial(run_model, board=board, **settings), names):
@@ -89,6 +99,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs the job that the flags ask for and prints its results."""
     start = time.perf_counter()
     workdir = Path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    devices.cores_as_devices(command.CONFIG.value)
     print(table(train(command.CONFIG.value, workdir)))
     print(f"\n{workdir / 'report.html'} ({(time.perf_counter() - start) / 60:.1f} minutes)")
 

@@ -9,11 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh
 
 from experiments import build
 from experiments.configs.emoji import get_config
 from fsjax.encoders.layers import one_token
-from fsjax.evaluation.episodic import is_transductive
+from fsjax.evaluation.episodic import evaluate, is_transductive
+from fsjax.objectives.episodic import over_tasks, query_loss
 from fsjax.objectives.losses import cross_entropy
 from fsjax.types import Episode, Inputs, Support
 
@@ -194,6 +196,34 @@ def test_gradients_through_adaptation_and_prediction_are_finite_also_with_paddin
 def test_rows_are_encoded_once_only_where_they_do_not_share_statistics(case):
     shared = case.norm in build.ROWS_SHARE or case.learner != "metric"
     assert (case.model.fast is None) == shared
+
+
+ALONE = [DEFAULTS | {"head": name} for name in build.HEADS]
+ALONE += [DEFAULTS | {"learner": name, "norm": "group"} for name in build.LEARNERS]
+
+
+@jax.tree_util.Partial
+def moved(key) -> Episode:
+    """The same rows with other values for each key."""
+    shift = jax.random.normal(key)
+    inputs, query = (
+        Inputs({m: x + shift for m, x in rows.values.items()}, rows.present)
+        for rows in (SUPPORT.inputs, QUERY)
+    )
+    return Episode(SUPPORT._replace(inputs=inputs), query, jnp.asarray(TARGETS))
+
+
+@pytest.mark.parametrize("names", ALONE, ids=lambda names: "-".join(names.values()))
+def test_tasks_and_test_episodes_can_be_spread_over_devices(names):
+    """By types: no loop may begin with what devices share and end with what they do not."""
+    learner, mesh = model_of(names).learner, Mesh(jax.devices(), ("tasks",))
+    params = jax.eval_shape(learner.init, KEY, ALIKE)
+    figures = partial(evaluate, learner, sample=moved, num_episodes=4, mesh=mesh)
+    assert jax.eval_shape(figures, params, KEY)["accuracy"].shape == (4,)
+    tasks = jax.vmap(moved)(jax.random.split(KEY, 4))
+    objective = over_tasks(query_loss(learner), mesh=mesh)
+    gradients, _ = jax.eval_shape(objective, params, tasks, KEY, jnp.zeros((), jnp.int32))
+    assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, params)
 
 
 SOME = {"learner": "metric", "head": "prototype", "distance": "euclidean", "fusion": "attention"}

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments import build
@@ -25,7 +26,11 @@ def config(*, steps: int) -> ConfigDict:
 
 
 def ours(tasks: tuple, *, ways: int, steps: int, block: int | None) -> Callable[[], object]:
-    """A function that computes one outer gradient of NumPy tasks (x, y, query, target)."""
+    """A function that computes one outer gradient of NumPy tasks (x, y, query, target).
+
+    The tasks are spread over all devices; on a CPU those are as many as
+    `jax.config.jax_num_cpu_devices` makes.
+    """
     x, y, query, target = map(jnp.asarray, tasks)
     learner = build.model(config(steps=steps)).learner
 
@@ -35,7 +40,8 @@ def ours(tasks: tuple, *, ways: int, steps: int, block: int | None) -> Callable[
     support = Support(inputs(x), jax.nn.one_hot(y, ways), Inputs({}, {}))
     episodes = Episode(support, inputs(query), jax.nn.one_hot(target, ways))
     params = learner.init(jax.random.key(0), jax.tree.map(lambda x: x[0], support))
-    objective = jax.jit(over_tasks(query_loss(learner), block=block))
+    mesh = Mesh(jax.devices(), ("tasks",))
+    objective = jax.jit(over_tasks(query_loss(learner), block=block, mesh=mesh))
     return lambda: objective(params, episodes, jax.random.key(0), jnp.zeros((), jnp.int32))
 
 

@@ -4,12 +4,14 @@
 
 Each competitor is a process of its own with the threads it takes by default; they work in turn,
 one gradient each a round. Prints medians in milliseconds a task, ratios and peak memory. Run
-nothing else meanwhile; `taskset -c 0` in front gives all of them one core. PyTorch is needed
-beside the requirements: pip install torch==2.13.0.
+nothing else meanwhile; `taskset -c 0` in front gives all of them one core. fsjax spreads tasks
+over one device a core, as training does with --config.devices. PyTorch is needed beside the
+requirements: pip install torch==2.13.0.
 """
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -41,6 +43,8 @@ def competitor(name: str, number: int, steps: int) -> Callable[[], object]:
         return torch_maml.work(how, tasks(number), **sizes)
     import jax
 
+    cores = len(os.sched_getaffinity(0)) if name.startswith("fsjax") else 1
+    jax.config.update("jax_num_cpu_devices", cores)
     from experiments.benchmarks import jax_maml
 
     if name == "lax.conv":

@@ -1,7 +1,7 @@
 """From a config to parts: the only place where names become factories."""
 
 from experiments.build.data import DATA, SPLITS, tables
-from experiments.build.objectives import OBJECTIVES, Training, optimizer, training
+from experiments.build.objectives import OBJECTIVES, Training, block, optimizer, training
 from experiments.build.parts import (
     CENTRED,
     DISTANCES,
@@ -39,6 +39,7 @@ __all__ = [
     "SPLITS",
     "Model",
     "Training",
+    "block",
     "distance",
     "encoder_name",
     "head",

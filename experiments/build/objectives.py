@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from experiments.build.parts import LEARNERS, LOSSES, Model, head, model
 from experiments.dealer import training_tasks
+from experiments.devices import mesh
 from experiments.names import named, pick
 from fsjax.encoders.multimodal import as_network
 from fsjax.episodes.rows import sample_rows
@@ -66,7 +67,8 @@ def _on_tasks(
     """Training by an objective of one task."""
 
     def of_model(config: ConfigDict, model: Model) -> Objective:
-        return over_tasks(each(config, model), block=config.train.block or _block(config))
+        at_once = config.train.block or block(config)
+        return over_tasks(each(config, model), block=at_once, mesh=mesh(config))
 
     def make(config: ConfigDict, made: Model, train: Pool) -> Training:
         share = config.inner.first_order
@@ -84,8 +86,8 @@ def _on_tasks(
     return make
 
 
-def _block(config: ConfigDict) -> int | None:
-    """One task at a time where that is faster: with kernels of its own each, on a CPU."""
+def block(config: ConfigDict) -> int | None:
+    """Tasks to compute at once: one on a CPU if each has kernels of its own, which is faster."""
     return 1 if config.learner != "metric" and jax.default_backend() == "cpu" else None
 
 

@@ -15,6 +15,9 @@ def get_config() -> ConfigDict:
         {
             "seed": 0,
             "workers": 0,  # models trained side by side; 0: two on CPU, one on an accelerator
+            # Over which the tasks of a step and test episodes are spread; 0: as many as jax sees
+            # and divide the tasks. On CPU jax sees one, unless more are asked for: a core each.
+            "devices": 0,
             "data": {
                 "name": "emoji",  # emoji | folder | npz | omniglot | tfds
                 "path": "",  # of a folder or npz, of Omniglot's, or of a prepared TFDS version

@@ -76,7 +76,7 @@ def _draw_subset(u: Array, size: Array, low: int, high: Array) -> Array:
         joins = jnp.log(u) - jnp.log1p(-u) < joined(ways, s, item) - ways[s]
         return s + jnp.where(joins, item, 0), joins
 
-    return jax.lax.scan(choose, 0, (size, later, u))[1]
+    return jax.lax.scan(choose, jnp.zeros_like(size, shape=()), (size, later, u))[1]
 
 
 def sample_episode(

@@ -4,6 +4,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from fsjax.evaluation.figures import Figure, accuracy, negative_log_likelihood, reliability
 from fsjax.types import Array, Episode, Key, Learner, Params, Sample
@@ -17,7 +19,7 @@ def episode_logits(learner: Learner, params: Params, episode: Episode) -> Array:
     return learner.predict(params, task, episode.query)
 
 
-@partial(jax.jit, static_argnames=("learner", "num_episodes", "batch", "figures"))
+@partial(jax.jit, static_argnames=("learner", "num_episodes", "batch", "figures", "mesh"))
 def evaluate(
     learner: Learner,
     params: Params,
@@ -27,6 +29,7 @@ def evaluate(
     num_episodes: int,
     batch: int = 16,
     figures: tuple[Figure, ...] = FIGURES,
+    mesh: Mesh | None = None,
 ) -> dict[str, Array]:
     """Figures of a learner over episodes; episode i is drawn from fold_in(key, i).
 
@@ -38,19 +41,35 @@ def evaluate(
       key: of the episodes.
       sample: key -> one Episode, without a task axis.
       num_episodes: E.
-      batch: episodes computed at once; it does not change which are drawn.
+      batch: episodes computed at once, by each device; it does not change which are drawn.
       figures: functions of logits and targets.
+      mesh: of one axis, over whose devices the episodes are spread; the device that has the
+        arguments computes all of them unless given.
 
     Returns:
       {name of the function: [E, ...]}.
     """
 
-    def one(i: Array) -> dict[str, Array]:
-        episode = sample(jax.random.fold_in(key, i))
-        logits = episode_logits(learner, params, episode)
-        return {f.__name__: f(logits, episode.targets) for f in figures}
+    axes = () if mesh is None else mesh.axis_names
 
-    return jax.lax.map(one, jnp.arange(num_episodes), batch_size=min(batch, num_episodes))
+    def each(numbers: Array, params: Params, key: Key, sample: Sample) -> dict[str, Array]:
+        # Inner gradients of parameters that are the same everywhere would be summed over devices.
+        params = jax.tree.map(lambda x: jax.lax.pcast(x, axes, to="varying"), params)
+
+        def one(i: Array) -> dict[str, Array]:
+            episode = sample(jax.random.fold_in(key, i))
+            logits = episode_logits(learner, params, episode)
+            return {f.__name__: f(logits, episode.targets) for f in figures}
+
+        return jax.lax.map(one, numbers, batch_size=min(batch, len(numbers)))
+
+    devices = 1 if mesh is None else mesh.size
+    if mesh is not None:
+        specs = {"in_specs": (P(*axes), P(), P(), P()), "out_specs": P(*axes)}
+        each = jax.shard_map(each, mesh=mesh, **specs)
+    # Some are drawn beyond the last, so that every device has as many.
+    numbers = jnp.arange(-(-num_episodes // devices) * devices)
+    return jax.tree.map(lambda x: x[:num_episodes], each(numbers, params, key, sample))
 
 
 def is_transductive(learner: Learner, params: Params, episode: Episode) -> bool:

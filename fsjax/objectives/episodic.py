@@ -1,9 +1,12 @@
 """Episodic training: adapt to the support set, learn from the loss on the queries."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 from jax import lax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from fsjax.objectives.losses import cross_entropy
 from fsjax.types import Array, Episode, Key, Learner, Metrics, Objective, Params, Step
@@ -40,22 +43,41 @@ def query_loss(
     return objective
 
 
-def over_tasks(objective: Objective, *, block: int | None = None) -> Objective:
+def over_tasks(
+    objective: Objective, *, block: int | None = None, mesh: Mesh | None = None
+) -> Objective:
     """An objective of one task as the mean over a batch with a leading axis [T].
 
     Args:
       objective: of one task.
       block: tasks computed at once, one block after another in less memory; all of them unless
         given.
+      mesh: of one axis, over whose devices the tasks are spread; what a task draws and gives does
+        not depend on it. Their number has to divide T.
     """
 
-    def batched(params: Params, batch: Episode, key: Key, step: Step):
+    def mean(params: Params, tasks: tuple[Episode, Array], step: Step):
         def one(task: tuple[Episode, Key]):
             return objective(params, *task, step)
 
-        keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
-        tasks = (batch, keys)
         per_task = jax.vmap(one)(tasks) if block is None else lax.map(one, tasks, batch_size=block)
         return jax.tree.map(lambda x: x.mean(0), per_task)
 
+    on_all = mean if mesh is None else _spread(mean, mesh)
+
+    def batched(params: Params, batch: Episode, key: Key, step: Step):
+        keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
+        return on_all(params, (batch, keys), step)
+
     return batched
+
+
+def _spread(mean: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    (axis,) = mesh.axis_names
+
+    def local(params: Params, tasks: tuple[Episode, Array], step: Step):
+        # Gradients of parameters that are the same everywhere would be summed task by task.
+        varying = jax.tree.map(lambda x: lax.pcast(x, axis, to="varying"), params)
+        return lax.pmean(mean(varying, tasks, step), axis)
+
+    return jax.shard_map(local, mesh=mesh, in_specs=(P(), P(axis), P()), out_specs=P())

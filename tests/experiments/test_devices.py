@@ -1,0 +1,97 @@
+"""Devices by config: how many, what says why not, and a job on two that is cut short."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import devices, train
+from experiments.configs import emoji
+
+ROOT = Path(__file__).parents[2]
+
+
+def config(**settings):
+    made = emoji.get_config()
+    made.train.tasks = 6
+    made.update(settings)
+    return made
+
+
+def test_one_device_needs_no_mesh():
+    state = {"x": np.ones(3)}
+    assert devices.mesh(config()) is None and devices.everywhere(config(), state) is state
+
+
+@pytest.mark.parametrize(("there", "used"), [(2, 2), (3, 3), (4, 2), (8, 2), (5, None)])
+def test_as_many_devices_as_divide_the_tasks(monkeypatch, there, used):
+    monkeypatch.setattr(jax, "device_count", lambda: there)
+    monkeypatch.setattr(jax, "devices", lambda: there * jax.local_devices())
+    monkeypatch.setattr(devices, "Mesh", lambda found, names: len(found))
+    assert devices.mesh(config()) == used
+
+
+def test_more_devices_than_there_are():
+    with pytest.raises(ValueError, match=r"config.devices=3, and jax sees 1 \(cpu\)"):
+        devices.mesh(config(devices=3))
+
+
+def test_tasks_that_cannot_be_spread_alike(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    with pytest.raises(ValueError, match=r"config.train.tasks=6 cannot be .* config.devices=4"):
+        devices.mesh(config(devices=4))
+
+
+def test_models_side_by_side_do_not_share_several_devices(monkeypatch):
+    assert train.workers(config()) == 2
+    monkeypatch.setattr(devices, "mesh", lambda config: "several")
+    assert train.workers(config()) == 1
+    with pytest.raises(ValueError, match="workers=2 models side by side"):
+        train.workers(config(workers=2))
+
+
+@pytest.mark.slow
+def test_a_job_on_two_devices_resumes_to_the_same_bits(tmp_path):
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(60), 6)
+    numbers = random.normal(size=(60, 2))[labels] + 0.3 * random.normal(size=(360, 2))
+    np.savez(tmp_path / "data.npz", cls=labels, numbers=numbers.astype(np.float32))
+    keys = {
+        "data.name": "npz",
+        "data.path": tmp_path / "data.npz",
+        "data.columns": "tabular:numbers",
+        "modalities": "tabular",
+        "compare": "raw",
+        "learner": "maml",
+        "norm": "group",
+        "devices": 2,
+        "train.tasks": 4,
+        "train.ways": 3,
+        "train.steps": 4,
+        "train.chunk": 2,
+        "validation.ways": 3,
+        "validation.episodes": 9,
+        "test.settings": "((3,1),)",
+        "test.episodes": 21,
+    }
+    flags = [f"--config.{key}={value}" for key, value in keys.items()]
+
+    def results(workdir):
+        command = [sys.executable, "-m", "experiments.train", *flags, f"--workdir={workdir}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        lines = map(json.loads, (workdir / "results.jsonl").read_text().splitlines())
+        return [line | {"seconds": 0} for line in lines]
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    first = results(whole)
+    assert first[0]["device"].startswith("2 x")
+    shutil.copytree(whole, cut)
+    (cut / "results.jsonl").unlink()
+    shutil.rmtree(cut / "models" / "maml" / "checkpoints" / "4")
+    assert results(cut) == first

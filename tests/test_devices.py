@@ -1,0 +1,101 @@
+"""Tasks and episodes spread over devices: what one device gives, and no more talk than a sum."""
+
+import os
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+
+from fsjax.evaluation.episodic import evaluate
+from fsjax.evaluation.figures import negative_log_likelihood
+from fsjax.learners.gradient import constant
+from fsjax.learners.last_layer import learned_layer
+from fsjax.learners.maml import maml
+from fsjax.objectives.episodic import over_tasks, query_loss
+from fsjax.objectives.losses import cross_entropy
+from fsjax.types import Episode, Inputs, Network, Support
+
+TASKS, KEY, STEP = 8, jax.random.key(0), jnp.zeros((), jnp.int32)
+
+
+def linear() -> Network:
+    return Network(
+        lambda key, inputs: jax.random.normal(key, (inputs.values["x"].shape[-1], 16)),
+        lambda params, inputs, **_: (jnp.tanh(inputs.values["x"] @ params), {}),
+    )
+
+
+@jax.tree_util.Partial
+def sample(key) -> Episode:
+    """Two ways, two shots, two queries of each."""
+    labels = jnp.tile(jnp.eye(2), (2, 1))
+    x = jax.random.normal(key, (2, 4, 32)) + labels @ jnp.ones((2, 32))
+
+    def inputs(x):
+        return Inputs({"x": x}, {"x": jnp.ones(len(x))})
+
+    return Episode(Support(inputs(x[0]), labels, Inputs({}, {})), inputs(x[1]), labels)
+
+
+LEARNER = maml(linear(), learned_layer(), cross_entropy, rates=constant(0.1, steps=2))
+PARAMS = LEARNER.init(KEY, sample(KEY).support)
+
+
+def everywhere() -> Mesh:
+    return Mesh(jax.devices(), ("tasks",))
+
+
+def compiled(mesh, block=None):
+    """One step: tasks drawn, and their outer gradient."""
+
+    def step(params, key):
+        batch = jax.vmap(sample)(jax.random.split(key, TASKS))
+        return over_tasks(query_loss(LEARNER), block=block, mesh=mesh)(params, batch, key, STEP)
+
+    return jax.jit(step).lower(PARAMS, KEY).compile()
+
+
+@pytest.mark.parametrize("block", [None, 1])
+def test_the_outer_gradient_is_that_of_one_device(block):
+    ours, one = compiled(everywhere(), block), compiled(None, block)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        ours(PARAMS, KEY),
+        one(PARAMS, KEY),
+    )
+    jax.tree.map(np.testing.assert_array_equal, ours(PARAMS, KEY), ours(PARAMS, KEY))
+
+
+def test_devices_share_the_work_and_talk_once():
+    ours, one = compiled(everywhere()), compiled(None)
+    arithmetic = ours.cost_analysis()["flops"] / one.cost_analysis()["flops"]
+    assert arithmetic <= 1.1 / jax.device_count()
+    talk = re.findall(r" (all-[a-z]+|collective-[a-z]+|reduce-scatter)\(", ours.as_text())
+    assert set(talk) <= {"all-reduce"}
+    assert len(talk) <= 1
+
+
+def test_test_episodes_are_those_of_one_device():
+    def figures(mesh, number):
+        settings = {"sample": sample, "figures": (negative_log_likelihood,), "mesh": mesh}
+        found = evaluate(LEARNER, PARAMS, KEY, num_episodes=number, **settings)
+        return found["negative_log_likelihood"]
+
+    np.testing.assert_allclose(figures(everywhere(), 13), figures(None, 13), rtol=1e-5)
+
+
+def test_all_of_it_on_four_devices():
+    program = (
+        "import jax, pytest, sys; assert jax.device_count() == 4; "
+        f"sys.exit(pytest.main(['-q', '-k', 'not four', {__file__!r}]))"
+    )
+    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | devices, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
