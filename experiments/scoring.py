@@ -63,9 +63,10 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
     for settings in dealer.episode_settings(config)["test"]:
         start = time.perf_counter()
         figures, temperature = _closed(scored, settings)
-        results.save_arrays(workdir / episodes_file(name, settings), figures)
+        asked = _asked(config, settings)
+        results.save_arrays(workdir / episodes_file(name, asked), figures)
         mean, half = mean_ci95(figures["accuracy"])
-        told = about | settings | {"apart": config.apart, "episodes": config.test.episodes}
+        told = about | asked
         result = {
             "modalities": list(parse_names(config.modalities)),
             "accuracy": mean,
@@ -146,9 +147,22 @@ def _adaptation(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
     return {"kind": "adaptation", "accuracies": means, "ci95s": halves}
 
 
-def episodes_file(name: str, settings: Mapping[str, int]) -> Path:
-    """Where in the work directory the figures of each episode lie."""
-    return Path("episodes") / f"{name}_{settings['ways']}w{settings['shots']}s.npz"
+def _asked(config: ConfigDict, settings: Mapping[str, int]) -> dict[str, Any]:
+    """All that tells the episodes of one evaluation from those of another."""
+    return dict(settings) | {"apart": config.apart, "episodes": config.test.episodes}
+
+
+def episodes_file(name: str, asked: Mapping[str, Any]) -> Path:
+    """Where in the work directory the figures of each episode lie.
+
+    Args:
+      name: of the model.
+      asked: a line of results.jsonl, or the same of its keys ways, shots, queries, episodes and
+        apart.
+    """
+    shots = "-".join(map(str, np.atleast_1d(asked["shots"])))
+    setting = f"{asked['ways']}w{shots}s_{asked['queries']}q_{asked['episodes']}"
+    return Path("episodes") / f"{name}_{setting}{'_apart' if asked['apart'] else ''}.npz"
 
 
 def compare(
@@ -159,7 +173,7 @@ def compare(
     for settings in dealer.episode_settings(config)["test"]:
         accuracies = {}
         for name in (first, *others):
-            with np.load(workdir / episodes_file(name, settings)) as figures:
+            with np.load(workdir / episodes_file(name, _asked(config, settings))) as figures:
                 accuracies[name] = figures["accuracy"]
         for other in others:
             mean, half = paired_difference(accuracies[first], accuracies[other])

@@ -36,7 +36,13 @@ def run_model(
     workdir: Path,
     board: Board,
 ) -> list[dict[str, Any]]:
-    """Trains, evaluates and inspects one of the models of a run: -> its results."""
+    """Trains, evaluates and inspects one of the models of a run: -> its results.
+
+    What they are is kept in the model's folder, so that a run that is resumed does not test again.
+    """
+    done = workdir / "models" / name / "results.jsonl"
+    if done.exists():
+        return results.read_lines(done)
     variant = build.models(config)[name]
     progress = board.add(name, variant.train.steps)
     job = jobs.prepare(variant, pools["train"])
@@ -46,6 +52,7 @@ def run_model(
     if name == next(iter(build.models(config))):
         shown = inspection.inspect(variant, job.model, params, tables["test"])
         results.save_arrays(workdir / "inspection.npz", shown)
+    results.write_lines(done, lines)
     told = [results.summary(line) for line in lines if line["kind"] == "result"]
     progress.say(", ".join(told))
     return lines

@@ -10,23 +10,25 @@ from fsjax.types import Array, Head
 
 
 class SetToSet(nn.Module):
-    """Self-attention over the prototypes, added to them; it adds nothing at first."""
+    """Self-attention over the prototypes, added to them through a gate that is closed at first."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x [W, D] -> [W, D]."""
-        width = x.shape[-1]
-        q, k, v = (nn.Dense(width, use_bias=False, name=name)(x) for name in "qkv")
+        width, normal = x.shape[-1], nn.LayerNorm(name="norm")(x)
+        q, k, v = (nn.Dense(width, use_bias=False, name=name)(normal) for name in "qkv")
         attended = jax.nn.softmax(q @ k.T / jnp.sqrt(width)) @ v
-        return x + nn.Dense(width, kernel_init=nn.initializers.zeros, name="out")(attended)
+        gate = self.param("gate", nn.initializers.zeros, ())
+        return x + gate * nn.Dense(width, name="out")(attended)
 
 
 def feat(*, distance: Distance = squared_euclidean, temperature: float = 0.1) -> Head:
     """Classifies by the nearest class mean, adapted to the other classes of the task (FEAT, Ye et
     al. 2020, https://arxiv.org/abs/1812.03664).
 
-    It lacks the paper's contrastive loss, and its layer norm, which moves the prototypes away
-    from features that are not normalised.
+    It lacks the paper's contrastive loss. The paper norms the sum of prototypes and attention,
+    which moves the prototypes away from features that are not normalised; here what attends is
+    normed, and what it reads is added through a learned gate.
 
     Args:
       distance: as in `prototype`.

@@ -69,7 +69,7 @@ def test_comparisons_are_paired_on_the_same_episodes(finished):
     pairs = [line for line in lines if line["kind"] == "comparison"]
     assert {p["against"] for p in pairs} == {"tabular", "raw"}
     figures = [
-        np.load(workdir / scoring.episodes_file(name, pairs[0]))["accuracy"]
+        np.load(workdir / "episodes" / f"{name}_3w1s_2q_20_apart.npz")["accuracy"]
         for name in ("attention", pairs[0]["against"])
     ]
     assert pairs[0]["difference"] == pytest.approx((figures[0] - figures[1]).mean())
@@ -83,8 +83,9 @@ def test_the_page_and_the_arrays_for_it_are_there(finished):
         assert shown["confusion"].sum() > 0
 
 
-def test_a_finished_run_run_again_changes_nothing(finished):
+def test_a_finished_run_run_again_computes_and_changes_nothing(finished, monkeypatch):
     config, workdir, lines = finished
+    monkeypatch.setattr(jobs, "prepare", None)
     again = train.train(config, workdir)
     assert [results._identity(x) for x in again] == [results._identity(x) for x in lines]
 
@@ -102,7 +103,7 @@ def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, monkeypatch):
         train.train(config, tmp_path / "work")
     monkeypatch.undo()
     train.train(config, tmp_path / "work")
-    for name in ("attention_3w1s.npz", "tabular_3w2s.npz"):
+    for name in ("attention_3w1s_2q_20_apart.npz", "tabular_3w2s_2q_20_apart.npz"):
         with (
             np.load(workdir / "episodes" / name) as a,
             np.load(tmp_path / "work/episodes" / name) as b,
@@ -139,6 +140,8 @@ def test_a_trained_run_is_evaluated_in_other_settings(finished, tmp_path):
     added = results.read_lines(workdir / "results.jsonl")[-1]
     assert (added["model"], added["ways"], added["shots"]) == ("tabular", 2, 1)
     assert not added["apart"]
+    files = {f"tabular_{setting}.npz" for setting in ("2w1s_2q_20", "3w1s_2q_20_apart")}
+    assert files < {path.name for path in (workdir / "episodes").iterdir()}
 
 
 def test_evaluation_calibrates_on_validation_and_asks_for_unknown_classes(finished, tmp_path):

@@ -131,9 +131,13 @@ def mahalanobis(params, z, y, queries):
 
 def feat(params, z, y, queries):
     x, p = means(z, y), params["attention"]
-    q, k, v = (x @ p[name]["kernel"] for name in "qkv")
+    apart = x - x.mean(1, keepdims=True)
+    normal = apart / np.sqrt((apart**2).mean(1, keepdims=True) + 1e-6)
+    normal = normal * p["norm"]["scale"] + p["norm"]["bias"]
+    q, k, v = (normal @ p[name]["kernel"] for name in "qkv")
     read = np.stack([softmax(row @ k.T / np.sqrt(x.shape[1])) @ v for row in q])
-    return nearest(params, x + read @ p["out"]["kernel"] + p["out"]["bias"], queries)
+    added = read @ p["out"]["kernel"] + p["out"]["bias"]
+    return nearest(params, x + p["gate"] * added, queries)
 
 
 def soft_kmeans(params, z, y, queries):

@@ -56,7 +56,9 @@ def with_padding(z, y):
 
 def shaken(params):
     """Zeros at the start would hide much."""
-    return jax.tree.map(lambda p: p + 0.1 * jnp.sin(jnp.arange(p.size)).reshape(p.shape), params)
+    return jax.tree.map(
+        lambda p: p + 0.1 * jnp.sin(1 + jnp.arange(p.size)).reshape(p.shape), params
+    )
 
 
 @pytest.fixture(scope="module", params=build.HEADS)
