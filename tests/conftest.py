@@ -1,11 +1,37 @@
 """Settings of all tests: compiling is what they spend their time on."""
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import pytest
 
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "xla"
 
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture
+def on_devices() -> Callable[..., None]:
+    """Runs pytest with arguments in a process that has so many CPU devices."""
+
+    def run(number: int, *arguments: str) -> None:
+        program = (
+            f"import jax, pytest, sys; assert jax.device_count() == {number}; "
+            f"sys.exit(pytest.main(['-q', *{arguments!r}]))"
+        )
+        flags = f"--xla_force_host_platform_device_count={number}"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run

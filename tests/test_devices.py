@@ -1,9 +1,6 @@
 """Tasks and episodes spread over devices: what one device gives, and no more talk than a sum."""
 
-import os
 import re
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -89,13 +86,5 @@ def test_test_episodes_are_those_of_one_device():
     np.testing.assert_allclose(figures(everywhere(), 13), figures(None, 13), rtol=1e-5)
 
 
-def test_all_of_it_on_four_devices():
-    program = (
-        "import jax, pytest, sys; assert jax.device_count() == 4; "
-        f"sys.exit(pytest.main(['-q', '-k', 'not four', {__file__!r}]))"
-    )
-    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=os.environ | devices, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_all_of_it_on_four_devices(on_devices):
+    on_devices(4, "-k", "not four", __file__)

@@ -1,9 +1,6 @@
 """The convolution is compared with JAX's own, and its correlation with a sum over taps."""
 
-import os
 import re
-import subprocess
-import sys
 from functools import partial
 from itertools import product
 
@@ -225,16 +222,8 @@ def test_under_shard_map(monkeypatch):
         agree(jax.jit(spread)(x, w), jax.jit(partial(f, naive_conv))(x, w))
 
 
-def test_under_shard_map_on_two_devices():
-    program = (
-        "import jax, pytest, sys; assert jax.device_count() == 2; "
-        f"sys.exit(pytest.main(['-q', {__file__ + '::test_under_shard_map'!r}]))"
-    )
-    devices = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=os.environ | devices, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_under_shard_map_on_two_devices(on_devices):
+    on_devices(2, f"{__file__}::test_under_shard_map")
 
 
 def loop_of_gradients(w, xs):
