@@ -1,5 +1,6 @@
 """One model of a run: built, trained or resumed."""
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -186,15 +187,19 @@ def evaluator(
 
 
 class _Log:
-    """metrics.jsonl, one line a chunk, and the progress shown."""
+    """metrics.jsonl, one line a chunk, and the progress shown.
+
+    Minutes are those of training, validation and compiling, of all sessions of the run.
+    """
 
     def __init__(self, path: Path, progress: Progress):
         self._path, self._progress = path, progress
-        self._validation = float("nan")
+        self._validation, self._before, self._start = float("nan"), 0.0, time.perf_counter()
 
     def resume(self, step: int) -> None:
         lines = [line for line in results.read_lines(self._path) if line["step"] <= step]
         results.write_lines(self._path, lines)
+        self._before = lines[-1].get("minutes", 0.0) if lines else 0.0
         self._progress.resume(step)
 
     def validated(self, step: int, figure: float) -> None:
@@ -202,7 +207,9 @@ class _Log:
 
     def write(self, state: TrainState, metrics: Metrics) -> TrainState:
         means = {name: float(np.mean(x)) for name, x in metrics.items()}
+        minutes = self._before + (time.perf_counter() - self._start) / 60
         line = {"step": int(state.step)} | means | {"validation": self._validation}
+        line["minutes"] = minutes
         results.write_lines(self._path, [*results.read_lines(self._path), line])
         self._progress.advance(line)
         return state

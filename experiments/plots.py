@@ -125,8 +125,9 @@ def curves(
             zorder=2 + 1 / (1 + index),
         )
     axes.set_xlabel(xlabel)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    if len(all_x) <= 6:
+    whole = all(float(x).is_integer() for x in all_x)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
+    if whole and len(all_x) <= 6:
         axes.set_xticks(all_x)
     if percent:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

@@ -55,7 +55,8 @@ class Progress:
         step, now = int(line["step"]), time.perf_counter()
         each = (now - self._time) / max(step - self._step, 1)
         self._step, self._time = step, now
-        figures = "  ".join(f"{key} {value:.3f}" for key, value in line.items() if key != "step")
+        shown = {key: value for key, value in line.items() if key not in ("step", "minutes")}
+        figures = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
         self._bars.update(self._task, completed=step, figures=figures)
         if self._bars.disable:
             self.say(f"step {step}/{self._steps}  {figures}  {1e3 * each:.0f} ms a step")

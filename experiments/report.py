@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiments import plots
 from experiments.runs import Line, Run, merge, read_run
-from experiments.sections import section
+from experiments.sections import learning, section
 from experiments.tables import (
     NOTHING,
     alike,
@@ -53,6 +53,12 @@ def _summary(lines: Sequence[Line]) -> str:
     return text
 
 
+def _side_by_side(runs: Sequence[Run]) -> str:
+    """How the models of all runs learned, in common figures."""
+    metrics = {f"{run.name}: {name}": run.metrics[name] for run in runs for name in run.metrics}
+    return f"<section><h2>Learning, all runs</h2>\n{learning(metrics, list(metrics))}</section>"
+
+
 def page(runs: Sequence[Run]) -> str:
     """The report of runs as an HTML document that needs nothing but itself."""
     lines = merge(runs)
@@ -60,7 +66,10 @@ def page(runs: Sequence[Run]) -> str:
     order = list(dict.fromkeys([*models, *(name for run in runs for name in run.metrics)]))
     title = html.escape("Few-shot results: " + ", ".join(r.name for r in runs))
     parts = [f"<h1>{title}</h1>", f'<p class="lead">{html.escape(_summary(lines))}</p>']
-    parts += [*map(as_html, grids(lines)), *(section(run, order) for run in runs)]
+    parts += map(as_html, grids(lines))
+    if sum(bool(run.metrics) for run in runs) > 1:
+        parts.append(_side_by_side(runs))
+    parts += [section(run, order) for run in runs]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments import plots, scatter
 from experiments.configs.emoji import get_config
-from experiments.runs import Run
+from experiments.runs import Line, Run
 from experiments.tables import Cell, Grid, alike, as_html, setting
 
 
@@ -23,21 +23,37 @@ def _figure(svg: str, caption: str, kind: str = "") -> str:
     return f'<figure class="{kind}"><div class="scroll">{svg}</div>{caption}</figure>'
 
 
-def _learning(run: Run, order: Sequence[str]) -> str:
+LEARNING = (
+    ("loss", "step", "Training loss by step"),
+    ("validation", "step", "Validation accuracy by step"),
+    ("validation", "minutes", "Validation accuracy by minutes of training"),
+)
+
+
+def learning(metrics: Mapping[str, Sequence[Line]], order: Sequence[str]) -> str:
+    """Figures of how models learned.
+
+    Args:
+      metrics: name -> lines of metrics.jsonl.
+      order: all names of the page, so that each keeps its colour.
+
+    Returns:
+      HTML elements.
+    """
     figures = []
-    for key, title in (("loss", "Training loss"), ("validation", "Validation accuracy")):
+    for key, by, title in LEARNING:
         series = {}
-        for name, lines in run.metrics.items():
-            points = [(line["step"], float(line.get(key, np.nan)), 0.0) for line in lines]
-            if points := [point for point in points if np.isfinite(point[1])]:
+        for name, lines in metrics.items():
+            pairs = [[float(line.get(k, np.nan)) for k in (by, key)] for line in lines]
+            if points := [(*pair, 0.0) for pair in pairs if np.isfinite(pair).all()]:
                 series[name] = points
         if not series:
             figures.append(_missing(title.lower(), "not in models/*/metrics.jsonl"))
             continue
         last = ", ".join(f"{name} {points[-1][1]:.3f}" for name, points in series.items())
-        options = {"xlabel": "step", "percent": key == "validation"}
-        svg = plots.curves(series, order, alt=f"{title} by step; at the end {last}.", **options)
-        figures.append(_figure(svg, f"{title} by step"))
+        options = {"xlabel": by, "percent": key == "validation"}
+        svg = plots.curves(series, order, alt=f"{title}; at the end {last}.", **options)
+        figures.append(_figure(svg, title))
     return f'{plots.legend(order)}<div class="pair">{"".join(figures)}</div>'
 
 
@@ -202,7 +218,7 @@ def section(run: Run, order: Sequence[str]) -> str:
       An HTML element.
     """
     parts = {
-        "Learning": _learning(run, order),
+        "Learning": learning(run.metrics, order),
         "Ways and shots": _by_setting(run, order),
         "Adaptation": _adaptation(run, order),
         "Confusions": _confusion(run.inspection),

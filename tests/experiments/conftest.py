@@ -103,6 +103,7 @@ def full_run(folder):
                 "loss": 3 * np.exp(-step / 200) + 1 - level + random.uniform(0, 0.1),
                 "accuracy": 0.5,
                 "validation": level - 0.2 - 0.3 * np.exp(-step / 150),
+                "minutes": step / 200,
             }
             for step in range(100, 700, 100)
         ]

@@ -57,7 +57,7 @@ def test_page_is_well_formed_and_stands_alone(page):
 
 def test_page_shows_every_part_with_alternative_text(page):
     figures = [attributes for tag, attributes in Elements(page).found if tag == "svg"]
-    assert len(figures) == 7 and all(f["role"] == "img" and f["aria-label"] for f in figures)
+    assert len(figures) == 8 and all(f["role"] == "img" and f["aria-label"] for f in figures)
     assert page.count("data:image/png") == 20  # the drawings of the episode
     for text in ("<strong>88.4 ± 0.6</strong>", "8 of 10 queries right", "mean audio", "5b6d0a3"):
         assert text in page
@@ -92,7 +92,7 @@ def test_page_says_what_is_missing(tmp_path, make_bare, all_lines):
     page = report.page([read_run(folder)])
     for words in (
         "No results yet.",
-        "No training loss: not in models/*/metrics.jsonl",
+        "No training loss by step: not in models/*/metrics.jsonl",
         "No figure by ways or shots",
         "No confusion matrix: not in inspection.npz",
         "No picture of an episode",
@@ -115,6 +115,14 @@ def test_page_without_images_attention_and_validation(tmp_path, make_run):
     page = report.page([read_run(folder)])
     assert "data:image" not in page and "No attention by modality" in page
     assert "No validation accuracy" in page and "Training loss by step" in page
+
+
+def test_page_of_several_runs_shows_how_all_of_them_learned(tmp_path, make_run):
+    runs = [read_run(make_run(tmp_path / name)) for name in ("one", "two")]
+    page = report.page(runs)
+    assert "Learning, all runs" in page and "one: " in page and "two: " in page
+    assert "Learning, all runs" not in report.page(runs[:1])
+    assert "Validation accuracy by minutes of training" in page
 
 
 def test_command_writes_three_files_and_prints_the_table(tmp_path, capsys, make_bare):
