@@ -1,8 +1,8 @@
 """MAML and MAML++ on Omniglot at the papers' own settings, by name.
 
-Never run to its end: days on two CPU cores, meant for an accelerator. A run that is stopped goes on
-from its last chunk when it is given the same command and work directory again, so that it can be
-done in stages of minutes.
+Claim: none yet, never run to its end: days on two CPU cores, meant for an accelerator. A run that
+is stopped goes on from its last chunk when it is given the same command and work directory again,
+so that it can be done in stages of minutes, as `timeout 540` in front makes them.
 Command: python -m experiments.train --config=experiments/configs/omniglot_papers.py:maml_20w1s
     --config.data.path=FOLDER --config.data.splits=FOLDER/omniglot_vinyals_split.json --workdir DIR
 """
