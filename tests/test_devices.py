@@ -87,4 +87,4 @@ def test_test_episodes_are_those_of_one_device():
 
 
 def test_all_of_it_on_four_devices(on_devices):
-    on_devices(4, "-k", "not four", __file__)
+    on_devices(4, "-k", "not four and not None", __file__)

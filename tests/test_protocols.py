@@ -198,8 +198,7 @@ def test_rows_are_encoded_once_only_where_they_do_not_share_statistics(case):
     assert (case.model.fast is None) == shared
 
 
-ALONE = [DEFAULTS | {"head": name} for name in build.HEADS]
-ALONE += [DEFAULTS | {"learner": name, "norm": "group"} for name in build.LEARNERS]
+CONCAT = DEFAULTS | {"fusion": "concat", "norm": "group"}
 
 
 @jax.tree_util.Partial
@@ -213,13 +212,19 @@ def moved(key) -> Episode:
     return Episode(SUPPORT._replace(inputs=inputs), query, jnp.asarray(TARGETS))
 
 
-@pytest.mark.parametrize("names", ALONE, ids=lambda names: "-".join(names.values()))
-def test_tasks_and_test_episodes_can_be_spread_over_devices(names):
-    """By types: no loop may begin with what devices share and end with what they do not."""
-    learner, mesh = model_of(names).learner, Mesh(jax.devices(), ("tasks",))
+# By types, as no loop may begin with what devices share and end with what they do not.
+@pytest.mark.parametrize("head", build.HEADS)
+def test_test_episodes_can_be_spread_over_devices(head):
+    learner, mesh = model_of(CONCAT | {"head": head}).learner, Mesh(jax.devices(), ("tasks",))
     params = jax.eval_shape(learner.init, KEY, ALIKE)
     figures = partial(evaluate, learner, sample=moved, num_episodes=4, mesh=mesh)
     assert jax.eval_shape(figures, params, KEY)["accuracy"].shape == (4,)
+
+
+@pytest.mark.parametrize("name", build.LEARNERS)
+def test_tasks_can_be_spread_over_devices(name):
+    learner, mesh = model_of(CONCAT | {"learner": name}).learner, Mesh(jax.devices(), ("tasks",))
+    params = jax.eval_shape(learner.init, KEY, ALIKE)
     tasks = jax.vmap(moved)(jax.random.split(KEY, 4))
     objective = over_tasks(query_loss(learner), mesh=mesh)
     gradients, _ = jax.eval_shape(objective, params, tasks, KEY, jnp.zeros((), jnp.int32))
