@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 from experiments import build, dealer, jobs
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table, take_classes
-from fsjax.encoders.multimodal import as_network
 from fsjax.evaluation.episodic import episode_logits
 from fsjax.fusion.attention import Attention, attention_shares
 from fsjax.heads.prototype import class_means
@@ -86,13 +85,11 @@ def _confusion(
 def _picture(
     model: build.Model, params: Params, sample: Sample, names: tuple[str, ...], key: Key
 ) -> dict[str, np.ndarray]:
-    network = as_network(model.module)
-
     @partial(jax.jit, compiler_options=build.RUNS_ONCE)
     def look(params: Params, sample: Sample, key: Key) -> tuple[Episode, Array, tuple]:
         episode = sample(key)
-        support, _ = network.apply(params["network"], episode.support.inputs)
-        query, _ = network.apply(params["network"], episode.query)
+        support, _ = model.network.apply(params["network"], episode.support.inputs)
+        query, _ = model.network.apply(params["network"], episode.query)
         logits = episode_logits(model.learner, params, episode)
         prototypes = class_means(support, episode.support.labels)
         return episode, logits, (support, query, prototypes)

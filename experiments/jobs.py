@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from experiments import build, dealer, devices, results
 from experiments.progress import Progress
-from fsjax.encoders.multimodal import as_network, calibrate, encode_pool
+from fsjax.encoders.multimodal import calibrate, encode_pool
 from fsjax.evaluation.episodic import episode_logits, evaluate
 from fsjax.evaluation.figures import accuracy
 from fsjax.training.checkpoint import Checkpoints
@@ -36,22 +36,44 @@ class Job(NamedTuple):
     training: build.Training
     optimizer: optax.GradientTransformation
     state: TrainState  # before the first step
+    calibrated: bool  # whether the network is, and stays so
 
 
-def prepare(config: ConfigDict, train: Pool) -> Job:
-    """Builds the model that a config names, its parameters drawn from the config's seed."""
-    model = build.model(config)
+def prepare(config: ConfigDict, train: Pool, base: Params | None = None) -> Job:
+    """Builds the model that a config names, its parameters drawn from the config's seed.
+
+    Args:
+      config: of the model.
+      train: the training classes.
+      base: parameters of a network that has been trained and stays as it is; rows are encoded once.
+
+    Raises:
+      ValueError: if the model cannot be trained on rows that are encoded once.
+    """
+    model = build.model(config, base)
+    trained, rows = model, train
+    if base is not None:
+        trained, rows = _on_tokens(config, model), encode_pool(model.module, base, train)
     key_init, key_run = jax.random.split(jax.random.key(config.seed))
-    tasks = dealer.training_tasks(config, train)
-    training = build.training(config, model, train)
+    tasks = dealer.training_tasks(config, rows)
+    training = build.training(config, trained, rows)
 
     once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
     first = once(lambda tasks, key: dealer.first_task(tasks(key)))(tasks, key_init)
-    params = once(model.learner.init)(key_init, first.support)
+    params = once(trained.learner.init)(key_init, first.support)
     params = once(training.init)(jax.random.fold_in(key_init, 1), params)
     optimizer = build.optimizer(config)
     state = devices.everywhere(config, init_state(key_run, params, optimizer))
-    return Job(config, model, tasks, training, optimizer, state)
+    return Job(config, model, tasks, training, optimizer, state, base is not None)
+
+
+def _on_tokens(config: ConfigDict, model: build.Model) -> build.Model:
+    if model.fast is None or config.train.warp:
+        raise ValueError(
+            "config.base encodes rows once, before training: take config.learner=metric or "
+            "hallucinate, a norm that does not mix rows, and config.train.warp=0"
+        )
+    return model.fast
 
 
 def rehearse(job: Job, pools: Mapping[str, Pool]) -> None:
@@ -143,7 +165,6 @@ def trained_params(job: Job, folder: Path) -> Params:
 def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params, float]]:
     """state -> its parameters calibrated on training data, and their validation accuracy."""
     config, model = job.config, job.model
-    network = as_network(model.module)
     settings = dealer.episode_settings(config)["validation"][0]
     episodes = evaluator(
         model, config, num_episodes=config.validation.episodes, figures=(accuracy,)
@@ -153,10 +174,10 @@ def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params,
     def calibrated(params: Params, tasks: Sample) -> Params:
         keys = jax.random.split(jax.random.key(CALIBRATION_KEY), CALIBRATION_BATCHES)
         batches = jax.vmap(lambda key: dealer.first_task(tasks(key)).query)(keys)
-        return params | {"network": calibrate(network, params["network"], batches)}
+        return params | {"network": calibrate(model.network, params["network"], batches)}
 
     def measure(state: TrainState) -> tuple[Params, float]:
-        params = calibrated(state.params, job.tasks)
+        params = state.params if job.calibrated else calibrated(state.params, job.tasks)
         _, rows = prepared(model, params, validation)
         sample = dealer.episodes(config, rows, **settings)
         figures = episodes(params, jax.random.key(VALIDATION_KEY), sample)
@@ -169,7 +190,7 @@ def prepared(model: build.Model, params: Params, rows: Pool) -> tuple[Learner, P
     """A learner and rows that give the same figures, every row encoded once where that can be."""
     if model.fast is None:
         return model.learner, rows
-    return model.fast, encode_pool(model.module, params["network"], rows)
+    return model.fast.learner, encode_pool(model.module, params["network"], rows)
 
 
 def evaluator(
@@ -179,7 +200,7 @@ def evaluator(
     how = {"batch": build.block(config) or EVALUATION_BATCH, "mesh": devices.mesh(config)}
 
     def figures(params: Params, key: Key, sample: Sample) -> dict[str, Array]:
-        learner = model.fast or model.learner
+        learner = (model.fast or model).learner
         return evaluate(learner, params, key, sample=sample, **how, **settings)
 
     # Where rows were encoded before, drawing episodes takes longer to compile than to run.

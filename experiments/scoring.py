@@ -21,6 +21,7 @@ from fsjax.evaluation.calibration import (
 from fsjax.evaluation.episodic import FIGURES, is_transductive
 from fsjax.evaluation.figures import (
     Figure,
+    accuracy,
     accuracy_by_step,
     auroc,
     expected_calibration_error,
@@ -28,6 +29,7 @@ from fsjax.evaluation.figures import (
     reliability,
 )
 from fsjax.evaluation.intervals import bootstrap_ci95, mean_ci95, paired_difference
+from fsjax.learners.hallucinate import Hallucinator
 from fsjax.learners.maml import GradientLearner, along_path
 from fsjax.types import Array, Params, Pool
 
@@ -50,9 +52,9 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
       workdir: of the run; arrays go to its folder `episodes`.
 
     Returns:
-      For each setting a result, as far as the config asks for them how well it is calibrated and
-      how well it knows what it does not know, and if it has inner steps the accuracy after each,
-      as lines of results.jsonl.
+      For each setting a result, as far as the config asks for them how well it is calibrated, how
+      well it knows what it does not know and how accurate it is with other numbers of synthetic
+      rows, and if it has inner steps the accuracy after each, as lines of results.jsonl.
     """
     name, config, model, params, pools = scored
     read = ("validation", "test") if config.test.calibrate else ("test",)
@@ -85,6 +87,8 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
             lines.append(told | _open_set(scored, settings))
         if isinstance(model.learner, GradientLearner):
             lines.append(told | _adaptation(scored, settings))
+        if isinstance(model.learner, Hallucinator) and config.generation.curve:
+            lines.append(told | _synthetic(scored, settings))
     return lines
 
 
@@ -94,7 +98,7 @@ def _transductive(scored: Scored) -> bool:
     small = dealer.episodes(config, pools["test"], ways=ways, shots=1, queries=2)
     once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
     episode = once(lambda sample, key: sample(key))(small, jax.random.key(0))
-    return is_transductive(model.fast or model.learner, params, episode)
+    return is_transductive((model.fast or model).learner, params, episode)
 
 
 def _closed(scored: Scored, settings: Mapping[str, int]) -> tuple[dict[str, Array], float | None]:
@@ -145,6 +149,22 @@ def _adaptation(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
     found = episodes(params, jax.random.key(TEST_KEY), sample)["accuracy_by_step"]
     means, halves = zip(*map(mean_ci95, found.T), strict=True)
     return {"kind": "adaptation", "accuracies": means, "ci95s": halves}
+
+
+def _synthetic(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
+    """Accuracies with several numbers of synthetic rows of a class, of the same weight together."""
+    _, config, _, params, pools = scored
+    sample = dealer.episodes(config, pools["test"], **settings)
+    numbers = [int(number) for number in parse_names(config.generation.curve)]
+    intervals = []
+    for number in numbers:
+        variant = config.copy_and_resolve_references()
+        variant.generation.rows = number
+        how = {"num_episodes": config.test.episodes, "figures": (accuracy,)}
+        episodes = evaluator(build.model(variant), variant, **how)
+        intervals.append(mean_ci95(episodes(params, jax.random.key(TEST_KEY), sample)["accuracy"]))
+    means, halves = zip(*intervals, strict=True)
+    return {"kind": "synthetic", "rows": numbers, "accuracies": means, "ci95s": halves}
 
 
 def _asked(config: ConfigDict, settings: Mapping[str, int]) -> dict[str, Any]:

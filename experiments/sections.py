@@ -84,11 +84,13 @@ def _by_setting(run: Run, order: Sequence[str]) -> str:
     return f'{plots.legend(order)}<div class="pair">{"".join(figures)}</div>'
 
 
-def _adaptation(run: Run, order: Sequence[str]) -> str:
+def _by_count(run: Run, order: Sequence[str], kind: str, counted: str) -> str:
+    """Figures of lines that hold accuracies for several numbers of what is counted."""
     by_setting: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
     for line in run.lines:
-        if line.get("kind") == "adaptation":
-            points = zip(range(len(line["ci95s"])), line["accuracies"], line["ci95s"], strict=True)
+        if line.get("kind") == kind:
+            numbers = line.get("rows", range(len(line["ci95s"])))
+            points = zip(numbers, line["accuracies"], line["ci95s"], strict=True)
             by_setting.setdefault(setting(line), {})[line["model"]] = list(points)
     figures = []
     for name, series in by_setting.items():
@@ -96,10 +98,8 @@ def _adaptation(run: Run, order: Sequence[str]) -> str:
             f"{model} " + ", ".join(f"{y:.1%}" for _, y, _ in points)
             for model, points in series.items()
         )
-        title = f"Test accuracy by inner steps, {name}, with 95% intervals"
-        svg = plots.curves(
-            series, order, xlabel="inner steps", percent=True, alt=f"{title}. {said}."
-        )
+        title = f"Test accuracy by {counted}, {name}, with 95% intervals"
+        svg = plots.curves(series, order, xlabel=counted, percent=True, alt=f"{title}. {said}.")
         figures.append(_figure(svg, title))
     return f'{plots.legend(order)}<div class="pair">{"".join(figures)}</div>' if figures else ""
 
@@ -220,7 +220,8 @@ def section(run: Run, order: Sequence[str]) -> str:
     parts = {
         "Learning": learning(run.metrics, order),
         "Ways and shots": _by_setting(run, order),
-        "Adaptation": _adaptation(run, order),
+        "Adaptation": _by_count(run, order, "adaptation", "inner steps"),
+        "Synthetic rows": _by_count(run, order, "synthetic", "synthetic rows of a class"),
         "Confusions": _confusion(run.inspection),
         "One episode": _episode(run.inspection),
         "Attention": _attention(run),

@@ -22,7 +22,7 @@ from experiments.progress import Board
 from experiments.tables import table
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
-from fsjax.types import Pool
+from fsjax.types import Params, Pool
 
 WORKDIR = flags.DEFINE_string("workdir", None, "Where results go; runs/DATE by default.")
 
@@ -35,17 +35,20 @@ def run_model(
     pools: Mapping[str, Pool],
     workdir: Path,
     board: Board,
+    base: Params | None = None,
 ) -> list[dict[str, Any]]:
     """Trains, evaluates and inspects one of the models of a run: -> its results.
 
-    What they are is kept in the model's folder, so that a run that is resumed does not test again.
+    It learns a network of its own unless the parameters of one are given. What the results are is
+    kept in the model's folder, so that a run that is resumed does not test again.
     """
     done = workdir / "models" / name / "results.jsonl"
     if done.exists():
         return results.read_lines(done)
     variant = build.models(config)[name]
     progress = board.add(name, variant.train.steps)
-    job = jobs.prepare(variant, pools["train"])
+    fitting = base if variant.train.steps else None  # what is not trained has no use for it
+    job = jobs.prepare(variant, pools["train"], fitting)
     jobs.rehearse(job, {split: pools[split] for split in ("validation", "test")})
     params = jobs.train(job, pools["validation"], workdir / "models" / name, progress)
     lines = scoring.test(scoring.Scored(name, variant, job.model, params, pools), workdir)
@@ -56,6 +59,18 @@ def run_model(
     told = [results.summary(line) for line in lines if line["kind"] == "result"]
     progress.say(", ".join(told))
     return lines
+
+
+def base_network(
+    config: ConfigDict, pools: Mapping[str, Pool], workdir: Path, board: Board
+) -> Params | None:
+    """The network at whose features all models of a run are trained, if the config wants one."""
+    if not config.base.steps:
+        return None
+    alone = build.base(config)
+    progress = board.add("base", alone.train.steps)
+    job = jobs.prepare(alone, pools["train"])
+    return jobs.train(job, pools["validation"], workdir / "base", progress)["network"]
 
 
 def workers(config: ConfigDict) -> int:
@@ -94,6 +109,7 @@ def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
     pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
     settings = {"config": config, "tables": tables, "pools": pools, "workdir": workdir}
     with Board() as board, ThreadPoolExecutor(workers(config)) as threads:
+        settings["base"] = base_network(config, pools, workdir, board)
         for lines in threads.map(partial(run_model, board=board, **settings), names):
             results.append_new(log, lines)
     first, *others = names

@@ -100,6 +100,44 @@ class Learner(NamedTuple):
     predict: Callable[..., Array]  # (params, task, query, *, key=None, train=False) -> [Q, W]
 
 
+class Condition(NamedTuple):
+    """What is known of the classes whose rows are to be generated."""
+
+    prototype: Array  # [B, D] the mean of their rows; zeros where it is not to be used
+    side: Array  # [B, C] what describes them; C may be 0
+
+
+class Examples(NamedTuple):
+    """Real rows beside what a generator is told of their classes."""
+
+    rows: Array  # [B, ...]
+    condition: Condition  # [B, ...]
+    weight: Array  # [B], 0 for padding, whose rows are finite
+
+
+class Generator(NamedTuple):
+    """Rows of classes of which little is known."""
+
+    init: Callable[[Key, Examples], Params]
+    generate: Callable[[Params, Condition, Key], Array]  # [B, ...] of each a row [B, ...]
+
+
+class Critic(NamedTuple):
+    """How real rows look, as rows of their classes."""
+
+    init: Callable[[Key, Examples], Params]
+    score: Callable[[Params, Array, Condition], Array]  # params, rows [B, ...], condition -> [B]
+
+
+class Autoencoder(NamedTuple):
+    """A generator whose noise is a code that rows can be given."""
+
+    init: Callable[[Key, Examples], Params]
+    generate: Callable[[Params, Condition, Key], Array]  # of codes drawn from N(0, 1)
+    encode: Callable[[Params, Array, Condition], tuple[Array, Array]]  # mean, log variance [B, Z]
+    decode: Callable[[Params, Array, Condition], Array]  # params, codes [B, Z] -> rows [B, ...]
+
+
 Objective = Callable[[Params, Batch, Key, Step], tuple[Params, Metrics]]  # -> gradients, metrics
 Sample = Callable[[Key], Batch]
 

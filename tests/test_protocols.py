@@ -194,7 +194,7 @@ def test_gradients_through_adaptation_and_prediction_are_finite_also_with_paddin
 
 
 def test_rows_are_encoded_once_only_where_they_do_not_share_statistics(case):
-    shared = case.norm in build.ROWS_SHARE or case.learner != "metric"
+    shared = case.norm in build.ROWS_SHARE or case.learner not in build.EMBEDS
     assert (case.model.fast is None) == shared
 
 

@@ -1,35 +1,56 @@
 """From a config to what trains a model."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments.build.parts import LEARNERS, LOSSES, Model, head, model
-from experiments.dealer import training_tasks
+from experiments.build.parts import (
+    EMBEDS,
+    LEARNERS,
+    LOSSES,
+    Model,
+    critic,
+    generator,
+    head,
+    model,
+    triplets,
+)
+from experiments.dealer import first_task, training_tasks
 from experiments.devices import mesh
 from experiments.names import named, pick
-from fsjax.encoders.multimodal import as_network
 from fsjax.episodes.rows import sample_rows
 from fsjax.episodes.sample import bind_pool
 from fsjax.evaluation.figures import accuracy
+from fsjax.learners.embedding import embedded_rows
+from fsjax.learners.hallucinate import Hallucinator
 from fsjax.learners.maml import AdaptedTask, along_path
+from fsjax.objectives.adversarial import adversarial, in_turns
+from fsjax.objectives.combined import only, together
 from fsjax.objectives.episodic import over_tasks, query_loss
 from fsjax.objectives.leave_one_out import leave_one_out
 from fsjax.objectives.multi_step import annealed, annealed_importance, multi_step_loss
+from fsjax.objectives.ranking import ranking
 from fsjax.objectives.reptile import reptile
 from fsjax.objectives.supervised import init_classes, supervised
-from fsjax.types import Key, Objective, Params, Pool, Sample
+from fsjax.objectives.variational import variational
+from fsjax.types import Array, Autoencoder, Examples, Key, Objective, Params, Pool, Sample
 
-# What trains a learner where the objective is "own"; for all others that is "episodic".
-OWN = {"maml_pp": "multi_step", "reptile": "reptile"}
+# What trains a learner where the objective is "own"; for all others that is "episodic", if their
+# head is none of those that are trained by triplets.
+OWN = {"maml_pp": "multi_step", "reptile": "reptile", "hallucinate": "generation"}
+BY_TRIPLETS = ("triangular",)
 # The learners that an objective can train, where it cannot train all.
 TRAINS = {
     "leave_one_out": ("metric",),
     "supervised": ("metric",),
-    "multi_step": tuple(name for name in LEARNERS if name != "metric"),
+    "multi_step": tuple(name for name in LEARNERS if name not in EMBEDS),
+    "ranking": ("metric",),
+    "generation": ("hallucinate",),
     "reptile": ("reptile", "maml", "anil", "boil"),
 }
 WATCH = {"accuracy": accuracy}
@@ -49,7 +70,8 @@ def training(config: ConfigDict, model: Model, train: Pool) -> Training:
     Raises:
       ValueError: if the objective cannot train the learner.
     """
-    own = OWN.get(config.learner, "episodic")
+    default = "ranking" if config.learner == "metric" and _by_triplets(config) else "episodic"
+    own = OWN.get(config.learner, default)
     name = own if config.objective == "own" else config.objective
     make = pick(OBJECTIVES, name, "objective")
     learners = TRAINS.get(name, tuple(LEARNERS))
@@ -102,8 +124,8 @@ def _episodic(config: ConfigDict, model: Model) -> Objective:
 
 
 def _leave_one_out(config: ConfigDict, model: Model) -> Objective:
-    network, loss = as_network(model.module), named(LOSSES, config, "loss")
-    return leave_one_out(network, head(config), loss, watch=WATCH)
+    loss = named(LOSSES, config, "loss")
+    return leave_one_out(model.network, head(config), loss, watch=WATCH)
 
 
 def _multi_step(config: ConfigDict, model: Model) -> Objective:
@@ -119,8 +141,69 @@ def _reptile(config: ConfigDict, model: Model) -> Objective:
     return reptile(model.learner, adapted, named(LOSSES, config, "loss"), watch=WATCH)
 
 
+def _by_triplets(config: ConfigDict) -> bool:
+    return config.head in BY_TRIPLETS
+
+
+def _ranking(config: ConfigDict, model: Model) -> Objective:
+    if not _by_triplets(config):
+        raise ValueError(
+            f"config.objective='ranking' trains the heads {', '.join(BY_TRIPLETS)} and not "
+            f"config.head={config.head!r}"
+        )
+    relate = head(config).relate
+
+    def relation(params: Params, anchors: Array, members: Array) -> Array:
+        return relate(params["head"], anchors, members)
+
+    return ranking(embedded_rows(model.network), relation, triplets(config))
+
+
+def _generation(config: ConfigDict, model: Model) -> Objective:
+    """What trains a generator, and what trains the learner that it serves.
+
+    The classification of queries reaches the generator too, so that what it makes is of use.
+    """
+    settings, learner = config.generation, model.learner
+    classify = query_loss(learner, named(LOSSES, config, "loss"), watch=WATCH)
+    parts = {"generator": _generator(config, learner)}
+    if _by_triplets(config):
+        relate = head(config).relate
+
+        def relation(params: Params, anchors: Array, members: Array) -> Array:
+            return relate(params["learner"]["head"], anchors, members)
+
+        parts["ranking"] = ranking(learner.rows, relation, triplets(config))
+        classify = only(("generator",), classify)
+    return together(parts | {"queries": classify}, {"queries": settings.classify})
+
+
+def _generator(config: ConfigDict, learner: Hallucinator) -> Objective:
+    made = generator(config)
+    if isinstance(made, Autoencoder):
+        return variational(made, learner.examples)
+    return adversarial(made, critic(), learner.examples, penalty=config.generation.penalty)
+
+
+def _with_critic(config: ConfigDict, made: Model, train: Pool) -> Training:
+    training = _on_tasks(_generation)(config, made, train)
+    if isinstance(generator(config), Autoencoder):
+        return training
+
+    def init(key: Key, params: Params) -> Params:
+        def examples(params: Params, key: Key) -> Examples:
+            task = first_task(training.sample(key))
+            return made.learner.examples(params, task, key)
+
+        shapes = jax.eval_shape(examples, params, key)
+        rows = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        return params | {"critic": critic().init(key, rows)}
+
+    return training._replace(init=init)
+
+
 def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
-    network, classifier = as_network(model.module), head(config)
+    network, classifier = model.network, head(config)
     sample = bind_pool(sample_rows, train, rows=config.train.rows)
     if idle := [name for name in ("warp", "drop") if config.train[name]]:
         raise ValueError(
@@ -142,10 +225,23 @@ OBJECTIVES = {
     "multi_step": _on_tasks(_multi_step),
     "reptile": _on_tasks(_reptile),
     "supervised": _supervised,
+    "ranking": _on_tasks(_ranking),
+    "generation": _with_critic,
 }
 
 
 def optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """Adam with a rate that falls to zero along a cosine."""
-    steps = max(config.train.steps, 1)
-    return optax.adam(optax.cosine_decay_schedule(config.train.learning_rate, steps))
+    """Adam with a rate that falls to zero along a cosine; a generator and its critic in turns."""
+
+    def adam(rate: float, turns: int = 1, **momenta: float) -> optax.GradientTransformation:
+        steps = max(config.train.steps // turns, 1)
+        return optax.adam(optax.cosine_decay_schedule(rate, steps), **momenta)
+
+    of_all = adam(config.train.learning_rate)
+    if config.learner != "hallucinate":
+        return of_all
+    settings, alone = config.generation, isinstance(generator(config), Autoencoder)
+    turns = 1 if alone else settings.critic_steps
+    # The momenta of Gulrajani et al. 2017: what they descend on changes under their feet.
+    each = partial(adam, settings.learning_rate, b1=0.0, b2=0.9)
+    return in_turns(each(turns), each(), of_all, critic_steps=turns)

@@ -8,12 +8,14 @@ import flax.linen as nn
 from ml_collections import ConfigDict
 
 from experiments.names import check_name, named, parse_names, pick
-from fsjax import heads
+from fsjax import generators, heads
 from fsjax.encoders import audio, image, norms, tabular, text
 from fsjax.encoders.comparison import ConvRelation
 from fsjax.encoders.multimodal import Multimodal, as_network, encoded
+from fsjax.encoders.transfer import frozen, passed_on
 from fsjax.fusion import attention, pooled
 from fsjax.fusion.centred import Centred
+from fsjax.generators import features
 from fsjax.heads import distances
 from fsjax.heads.relation import Relation
 from fsjax.learners import maml, metric
@@ -24,10 +26,11 @@ from fsjax.learners.gradient import (
     per_layer_and_step,
     per_parameter,
 )
+from fsjax.learners.hallucinate import FEATURES, equal_weights, hallucinate
 from fsjax.learners.implicit import implicit
 from fsjax.learners.last_layer import learned_layer, prototype_layer
-from fsjax.objectives import losses
-from fsjax.types import Array, Head, Learner, Network
+from fsjax.objectives import losses, ranking
+from fsjax.types import Array, Autoencoder, Critic, Generator, Head, Learner, Network, Params
 
 NORMS = {
     "group": norms.GroupNorm,
@@ -73,8 +76,8 @@ HEADS: dict[str, Callable[[ConfigDict], Head]] = {
     "soft_kmeans": lambda config: heads.soft_kmeans(distance=distance(config)),
     "simpleshot": lambda config: heads.simpleshot(),
     "propagation": lambda config: heads.propagation(),
+    "triangular": lambda config: heads.triangular(),
 }
-LOSSES = {"cross_entropy": losses.cross_entropy, "squared_error": losses.squared_error}
 LOSSES = {"cross_entropy": losses.cross_entropy, "squared_error": losses.squared_error}
 LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
     "metric": lambda network, config: metric(network, head(config)),
@@ -92,7 +95,41 @@ LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
         loop=implicit(strength=config.inner.strength, iterations=config.inner.iterations),
     ),
     "proto_maml": lambda network, config: _maml(network, config, layer=prototype_layer()),
+    "hallucinate": lambda network, config: hallucinate(
+        network,
+        metric(passed_on(FEATURES), head(config)),
+        generator(config),
+        weights=equal_weights(config.generation.rows, total=config.generation.weight),
+        share=config.generation.share,
+    ),
 }
+GENERATORS: dict[str, Callable[[], Generator | Autoencoder]] = {
+    "wgan": lambda: generators.generator(features.FeatureGenerator()),
+    "vae": lambda: generators.autoencoder(features.FeatureEncoder(), features.FeatureGenerator()),
+}
+
+
+# Triplets that count, where a head is trained by them.
+TRIPLETS = {
+    "all": ranking.all_triplets,
+    "hard": ranking.hard_triplets,
+    "semi_hard": ranking.semi_hard_triplets,
+}
+
+
+def triplets(config: ConfigDict) -> ranking.Mine:
+    """Which triplets a config wants to count."""
+    return named(TRIPLETS, config.generation, "triplets")
+
+
+def critic() -> Critic:
+    """What judges the rows of a generator."""
+    return generators.critic(features.FeatureCritic())
+
+
+def generator(config: ConfigDict) -> Generator | Autoencoder:
+    """The generator that a config names."""
+    return named(GENERATORS, config.generation, "generator")()
 
 
 def _maml(
@@ -120,6 +157,8 @@ def _is_of_norm(path: str) -> bool:
     return "Norm" in path and path.endswith(("/scale", "/bias"))
 
 
+# Learners that see a row only through its features.
+EMBEDS = ("metric", "hallucinate")
 # For programs that run once: they take longer to compile than to run.
 RUNS_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
@@ -128,42 +167,59 @@ class Model(NamedTuple):
     """One of the models that a run trains and compares."""
 
     module: Multimodal
-    learner: Learner  # on raw inputs
-    fast: Learner | None  # the same on tokens that `encode_pool` made, if rows are independent
+    network: Network
+    learner: Learner
+    fast: "Model | None"  # the same on tokens that `encode_pool` made, if rows are independent
 
 
 def models(config: ConfigDict) -> dict[str, ConfigDict]:
     """Name -> config of every model of a run: the one configured first, then those compared.
 
     The first is called by its method, which is its head or a learner other than `metric`, where
-    methods are compared or nothing is fused; else by its fusion.
+    methods are compared or nothing is fused; else by its fusion. Of the others, each is what
+    `config.compare` calls it; "prototype+hallucinate" is two changes, one after the other.
 
     Raises:
-      ValueError: if `config.compare` names no modality, fusion, head or learner, and is not "raw".
+      ValueError: if a name is no modality, fusion, head or learner, and is not "raw".
     """
     modalities, compared = parse_names(config.modalities), parse_names(config.compare)
-    methods = len(modalities) == 1 or any(name in {*HEADS, *LEARNERS} for name in compared)
+    parts = [part for name in compared for part in name.split("+")]
+    methods = len(modalities) == 1 or any(part in {*HEADS, *LEARNERS} for part in parts)
     method = config.head if config.learner == "metric" else config.learner
     variants = {method if methods else config.fusion: config}
     known = [*modalities, *FUSIONS, *HEADS, *LEARNERS, "raw"]
     for name in compared:
-        check_name(known, name, "compare")
         variant = config.copy_and_resolve_references()
-        if name in modalities:
-            variant.update(modalities=name, fusion="plain")
-        elif name == "raw":
-            variant.encoders = dict.fromkeys(config.encoders, "raw")
-            variant.update(fusion="concat", head="prototype", distance="cosine")
-            variant.update(learner="metric", objective="own")
-            variant.train.steps = 0
-        elif name in HEADS:
-            variant.update(head=name, learner="metric")
-        elif name in LEARNERS:
-            variant.update(learner=name, objective="own")
-        else:
-            variant.fusion = name
+        for part in name.split("+"):
+            check_name(known, part, "compare")
+            _change(variant, part, modalities)
         variants.setdefault(name, variant)
     return variants
+
+
+def _change(variant: ConfigDict, name: str, modalities: tuple[str, ...]) -> None:
+    if name in modalities:
+        variant.update(modalities=name, fusion="plain")
+    elif name == "raw":
+        variant.encoders = dict.fromkeys(variant.encoders, "raw")
+        variant.update(fusion="concat", head="prototype", distance="cosine")
+        variant.update(learner="metric", objective="own")
+        variant.train.steps = 0
+    elif name in HEADS:
+        variant.update(head=name, learner="metric")
+    elif name in LEARNERS:
+        variant.update(learner=name, objective="own")
+    else:
+        variant.fusion = name
+
+
+def base(config: ConfigDict) -> ConfigDict:
+    """The config of the prototypical network whose features other models are trained at."""
+    variant = config.copy_and_resolve_references()
+    variant.update(learner="metric", head="prototype", objective="own", compare="")
+    variant.train.update(config.base)
+    variant.base.steps = 0
+    return variant
 
 
 def distance(config: ConfigDict) -> Callable[[Array, Array], Array]:
@@ -181,8 +237,13 @@ def encoder_name(config: ConfigDict, modality: str) -> str:
     return config.encoders.get(modality, config.encoders.tabular)
 
 
-def model(config: ConfigDict) -> Model:
-    """The network and the learner that a config names."""
+def model(config: ConfigDict, base: Params | None = None) -> Model:
+    """The network and the learner that a config names.
+
+    Args:
+      config: of the model.
+      base: parameters of the network that are to stay as they are; it learns its own unless given.
+    """
     norm = named(NORMS, config, "norm")
     encoders = {
         modality: pick(ENCODERS, encoder_name(config, modality), f"encoders.{modality}")(norm)
@@ -191,6 +252,10 @@ def model(config: ConfigDict) -> Model:
     fusion = named(FUSIONS, config, "fusion")()
     module = Multimodal(encoders, Centred(fusion) if config.head in CENTRED else fusion)
     make = named(LEARNERS, config, "learner")
-    independent = config.norm not in ROWS_SHARE and config.learner == "metric"
-    fast = make(as_network(encoded(module)), config) if independent else None
-    return Model(module, make(as_network(module), config), fast)
+
+    def of(module: Multimodal) -> Model:
+        network = as_network(module) if base is None else frozen(as_network(module), base)
+        return Model(module, network, make(network, config), None)
+
+    independent = config.norm not in ROWS_SHARE and config.learner in EMBEDS
+    return of(module)._replace(fast=of(encoded(module)) if independent else None)

@@ -39,8 +39,9 @@ def get_config() -> ConfigDict:
             "norm": "calibrated",  # batch statistics in training, the training set's at test
             "fusion": "attention",
             # metric | maml | anil | boil | meta_sgd | maml_pp | reptile | imaml | proto_maml
+            # | hallucinate
             "learner": "metric",
-            "inner": {  # the steps of all but metric
+            "inner": {  # the steps of learners that take gradients, from maml to proto_maml
                 "rate": 0.1,
                 "steps": 5,
                 "test_steps": 10,
@@ -52,7 +53,22 @@ def get_config() -> ConfigDict:
                 # Or a part: network/fusion, network/encoders_image; anil and boil have their own.
                 "adapts": "network,head",
             },
-            "head": "prototype",  # of the learner metric
+            # Steps of a prototypical network that is trained before all else; all models then use
+            # its features as they are. 0: each model has a network of its own.
+            "base": {"steps": 0, "chunk": 100, "learning_rate": 3e-3},
+            "generation": {  # of the learner hallucinate
+                "generator": "wgan",  # wgan | vae
+                "rows": 10,  # synthetic ones of a class
+                "weight": 1.0,  # of which all together weigh as much as so many real ones
+                "classify": 1.0,  # weight of the loss of queries
+                "penalty": 10.0,  # wgan: of slopes of the critic other than one
+                "critic_steps": 5,  # wgan: for each of the generator
+                "learning_rate": 1e-4,  # of generator and critic
+                "triplets": "all",  # of the head triangular: all | hard | semi_hard
+                "share": 0.5,  # of synthetic rows in them
+                "curve": "",  # numbers of synthetic rows with which a model is tested too: 0,1,5
+            },
+            "head": "prototype",  # of the learners metric and hallucinate
             "distance": "squared_euclidean",  # of the heads prototype, feat and soft_kmeans
             "relation": "features",  # what the head relation compares: features | maps
             # own: the learner's (maml_pp: multi_step, reptile: reptile, all others: episodic)

@@ -12,6 +12,7 @@ from fsjax.heads.relation import relation
 from fsjax.heads.ridge import ridge
 from fsjax.heads.simpleshot import simpleshot
 from fsjax.heads.soft_kmeans import soft_kmeans
+from fsjax.heads.triangular import triangular
 
 __all__ = [
     "cosine",
@@ -27,4 +28,5 @@ __all__ = [
     "ridge",
     "simpleshot",
     "soft_kmeans",
+    "triangular",
 ]

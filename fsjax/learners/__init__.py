@@ -1,6 +1,7 @@
 """Few-shot methods: each factory gives a `fsjax.types.Learner`."""
 
+from fsjax.learners.hallucinate import hallucinate
 from fsjax.learners.maml import maml
 from fsjax.learners.metric import metric
 
-__all__ = ["maml", "metric"]
+__all__ = ["hallucinate", "maml", "metric"]

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
+from fsjax.learners.embedding import embed
 from fsjax.types import Array, Head, Inputs, Key, Learner, Network, Params, Stats, Support, Task
 
 
@@ -35,15 +35,10 @@ def metric(network: Network, head: Head) -> Learner:
     def adapt(
         params: Params, support: Support, *, key: Key | None = None, train: bool = False
     ) -> MetricTask:
-        z, stats = network.apply(
-            params["network"],
-            support.inputs,
-            weight=support.labels.sum(-1),
-            key=None if key is None else jax.random.fold_in(key, 0),
-            train=train,
+        key = None if key is None else jax.random.fold_in(key, 0)
+        z, stats = embed(
+            network, params["network"], support.inputs, support.labels, key=key, train=train
         )
-        # Padding rows may hold anything; their features must not even be multiplied by zero.
-        z = jnp.where(support.labels.any(-1, keepdims=True), z, 0.0)
         return MetricTask(head.fit(params["head"], z, support.labels), stats)
 
     def predict(

@@ -50,9 +50,18 @@ def mean_squared_error(predictions: Array, targets: Array) -> Array:
     return optax.squared_error(predictions, targets).mean()
 
 
+def weighted_mean(x: Array, weight: Array) -> Array:
+    """The mean of those x [B] that have a weight [B], whatever the others hold; zero if none has.
+
+    Weights are at least 0.
+    """
+    total = weight.sum()
+    return jnp.where(weight > 0, x * weight, 0.0).sum() / jnp.where(total > 0, total, 1.0)
+
+
 def _mean_over_rows(loss: Callable[..., Array], logits: Array, targets: Array) -> Array:
     chex.assert_rank([logits, targets], 2)
     given = targets.sum(-1) > 0
     # where before the loss: an ignored row may be infinite, and 0 * inf is NaN in the gradient.
     per_row = loss(jnp.where(given[:, None], logits, 0.0), targets)
-    return jnp.where(given, per_row, 0.0).sum() / jnp.maximum(given.sum(), 1)
+    return weighted_mean(per_row, given)

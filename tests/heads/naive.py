@@ -190,3 +190,18 @@ def cosine(params, z, y, queries):
         along = (pull * directions).sum(1, keepdims=True) * directions
         a = a - 0.01 * ((pull - along) / np.linalg.norm(a, axis=1, keepdims=True) + 1e-3 * a)
     return 10 * unit(queries) @ unit(a).T
+
+
+def triangular(params, z, y, queries):
+    p, temperature = params["module"], np.exp(params["log_temperature"])
+
+    def dense(name, x):
+        return x @ p[name]["kernel"] + p[name]["bias"]
+
+    def relation(a, b):
+        u, v = dense("embed", a), dense("embed", b)
+        hidden = np.maximum(dense("compare", np.concatenate([(u - v) ** 2, u * v])), 0)
+        return dense("score", hidden)[0] - ((a - b) ** 2).sum() / temperature
+
+    scores = np.array([[relation(q, row) for row in z] for q in queries])
+    return np.stack([np.average(scores, axis=1, weights=column) for column in y.T], axis=1)

@@ -22,6 +22,7 @@ from fsjax.heads import (
     ridge,
     simpleshot,
     soft_kmeans,
+    triangular,
 )
 from tests.heads import naive
 
@@ -171,6 +172,7 @@ def test_labels_spread_to_the_nearest_neighbours_alone(neighbours):
         lambda: simpleshot(temperature=0.0),
         lambda: soft_kmeans(steps=0),
         lambda: propagation(alpha=1.0),
+        lambda: triangular(temperature=0.0),
     ],
 )
 def test_arguments_out_of_range_are_refused(make):

@@ -1,0 +1,34 @@
+"""Networks that others build on."""
+
+import jax
+
+from fsjax.types import Array, Inputs, Key, Network, Params, Stats
+
+
+def frozen(network: Network, params: Params) -> Network:
+    """The network as it is, with parameters that have been learned and learn no more.
+
+    Args:
+      network: rows -> features.
+      params: with which the new network begins; no gradient reaches them.
+    """
+
+    def init(key: Key, inputs: Inputs) -> Params:
+        return params
+
+    def apply(params: Params, inputs: Inputs, **options) -> tuple[Array, Stats]:
+        return network.apply(jax.lax.stop_gradient(params), inputs, **options)
+
+    return Network(init, apply)
+
+
+def passed_on(modality: str) -> Network:
+    """The network without parameters whose features are the values of a modality [B, ...]."""
+
+    def init(key: Key, inputs: Inputs) -> Params:
+        return {}
+
+    def apply(params: Params, inputs: Inputs, **options) -> tuple[Array, Stats]:
+        return inputs.values[modality], {}
+
+    return Network(init, apply)
