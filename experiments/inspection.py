@@ -58,7 +58,9 @@ def inspect(
 
 def _with_class_ids(pool: Pool) -> Pool:
     ids = jnp.arange(len(next(iter(pool.sources.values())).count))
-    return pool._replace(side=Inputs({"class": ids}, {"class": jnp.ones(len(ids))}))
+    values, present = pool.side
+    side = Inputs({**values, "class": ids}, {**present, "class": jnp.ones(len(ids))})
+    return pool._replace(side=side)
 
 
 def _confusion(

@@ -53,7 +53,8 @@ def prepare(config: ConfigDict, train: Pool, base: Params | None = None) -> Job:
     model = build.model(config, base)
     trained, rows = model, train
     if base is not None:
-        trained, rows = _on_tokens(config, model), encode_pool(model.module, base, train)
+        check_base(config)
+        trained, rows = model.fast, encode_pool(model.module, base, train)
     key_init, key_run = jax.random.split(jax.random.key(config.seed))
     tasks = dealer.training_tasks(config, rows)
     training = build.training(config, trained, rows)
@@ -67,13 +68,13 @@ def prepare(config: ConfigDict, train: Pool, base: Params | None = None) -> Job:
     return Job(config, model, tasks, training, optimizer, state, base is not None)
 
 
-def _on_tokens(config: ConfigDict, model: build.Model) -> build.Model:
-    if model.fast is None or config.train.warp:
+def check_base(config: ConfigDict) -> None:
+    """Raises ValueError if a model cannot be trained on rows that are encoded once."""
+    if build.model(config).fast is None or config.train.warp:
         raise ValueError(
             "config.base encodes rows once, before training: take config.learner=metric or "
             "hallucinate, a norm that does not mix rows, and config.train.warp=0"
         )
-    return model.fast
 
 
 def rehearse(job: Job, pools: Mapping[str, Pool]) -> None:

@@ -61,16 +61,22 @@ def run_model(
     return lines
 
 
-def base_network(
-    config: ConfigDict, pools: Mapping[str, Pool], workdir: Path, board: Board
-) -> Params | None:
-    """The network at whose features all models of a run are trained, if the config wants one."""
-    if not config.base.steps:
-        return None
+def with_base(
+    config: ConfigDict,
+    train: Table,
+    pools: Mapping[str, Pool],
+    workdir: Path,
+    board: Board,
+) -> tuple[Params, Mapping[str, Pool]]:
+    """Trains the network at whose features all models are trained: -> it, and their pools."""
+    for variant in build.models(config).values():
+        jobs.check_base(variant)
     alone = build.base(config)
+    parts = build.base_tables(config, train)
+    first, others = (devices.everywhere(config, make_pool(part)) for part in parts)
     progress = board.add("base", alone.train.steps)
-    job = jobs.prepare(alone, pools["train"])
-    return jobs.train(job, pools["validation"], workdir / "base", progress)["network"]
+    params = jobs.train(jobs.prepare(alone, first), pools["validation"], workdir / "base", progress)
+    return params["network"], {**pools, "train": others}
 
 
 def workers(config: ConfigDict) -> int:
@@ -109,7 +115,9 @@ def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
     pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
     settings = {"config": config, "tables": tables, "pools": pools, "workdir": workdir}
     with Board() as board, ThreadPoolExecutor(workers(config)) as threads:
-        settings["base"] = base_network(config, pools, workdir, board)
+        if config.base.steps:
+            base, pools = with_base(config, tables["train"], pools, workdir, board)
+            settings |= {"base": base, "pools": pools}
         for lines in threads.map(partial(run_model, board=board, **settings), names):
             results.append_new(log, lines)
     first, *others = names

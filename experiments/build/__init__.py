@@ -1,6 +1,6 @@
 """From a config to parts: the only place where names become factories."""
 
-from experiments.build.data import DATA, SPLITS, tables
+from experiments.build.data import DATA, SPLITS, base_tables, tables
 from experiments.build.objectives import OBJECTIVES, Training, block, optimizer, training
 from experiments.build.parts import (
     CENTRED,
@@ -48,6 +48,7 @@ __all__ = [
     "Model",
     "Training",
     "base",
+    "base_tables",
     "block",
     "distance",
     "encoder_name",

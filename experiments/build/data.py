@@ -1,6 +1,7 @@
 """From a config to the data that it names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -32,7 +33,9 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
       ValueError: if the data lack a modality, or a class is too small for the episodes asked.
     """
     whole = named(DATA, config.data, "name")(config.data)
-    whole = table.take_modalities(whole, parse_names(config.modalities))
+    whole = table.take_modalities(
+        whole, parse_names(config.modalities), parse_names(config.generation.side)
+    )
     parts = {
         split: table.take_classes(whole, names)
         for split, names in _splits(config.data, whole.classes).items()
@@ -46,17 +49,40 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
         asked["validation"] += asked["test"]
     for split, settings in asked.items():
         for one in settings:
-            shots = one["shots"] if isinstance(one["shots"], int) else one["shots"][1]
-            try:
-                pool.check_episodes(
-                    parts[split],
-                    ways=one["ways"] + (config.test.unknown if split == "test" else 0),
-                    shots=shots,
-                    queries=one["queries"],
-                    apart=config.apart,
-                )
-            except ValueError as error:
-                raise ValueError(f"the {split} split: {error}") from error
+            more = config.test.unknown if split == "test" else 0
+            _check(config, split, parts[split], one | {"ways": one["ways"] + more})
+    return parts
+
+
+def _check(config: ConfigDict, split: str, part: table.Table, asked: Mapping[str, Any]) -> None:
+    shots = asked["shots"] if isinstance(asked["shots"], int) else asked["shots"][1]
+    counts = {"ways": asked["ways"], "shots": shots, "queries": asked["queries"]}
+    try:
+        pool.check_episodes(part, **counts, apart=config.apart)
+    except ValueError as error:
+        raise ValueError(f"the {split} split: {error}") from error
+
+
+def base_tables(config: ConfigDict, train: table.Table) -> tuple[table.Table, table.Table]:
+    """The training classes of the network that comes before all else, and those of the models.
+
+    They are the same if `config.base.share` is 1.
+
+    Raises:
+      ValueError: if either are too few for the training episodes.
+    """
+    share = config.base.share
+    if share == 1:
+        return train, train
+    # Names of their own, as the position of a class by its own name has chosen its split.
+    salted = {f"base/{name}": name for name in train.classes}
+    fractions = {"base": share, "models": 1 - share}
+    chosen = splits.split_by_digest(tuple(salted), fractions)
+    parts = tuple(
+        table.take_classes(train, [salted[name] for name in chosen[part]]) for part in fractions
+    )
+    for name, part in zip(fractions, parts, strict=True):
+        _check(config, f"{name} part of the train", part, episode_settings(config)["train"][0])
     return parts
 
 

@@ -243,5 +243,6 @@ def optimizer(config: ConfigDict) -> optax.GradientTransformation:
     settings, alone = config.generation, isinstance(generator(config), Autoencoder)
     turns = 1 if alone else settings.critic_steps
     # The momenta of Gulrajani et al. 2017: what they descend on changes under their feet.
-    each = partial(adam, settings.learning_rate, b1=0.0, b2=0.9)
-    return in_turns(each(turns), each(), of_all, critic_steps=turns)
+    each = partial(adam, b1=0.0, b2=0.9)
+    of_generator = each(settings.learning_rate, turns)
+    return in_turns(of_generator, each(settings.critic_rate), of_all, critic_steps=turns)

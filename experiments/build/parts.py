@@ -26,7 +26,15 @@ from fsjax.learners.gradient import (
     per_layer_and_step,
     per_parameter,
 )
-from fsjax.learners.hallucinate import FEATURES, equal_weights, hallucinate
+from fsjax.learners.hallucinate import (
+    FEATURES,
+    Describe,
+    by_both,
+    by_prototype,
+    by_side,
+    equal_weights,
+    hallucinate,
+)
 from fsjax.learners.implicit import implicit
 from fsjax.learners.last_layer import learned_layer, prototype_layer
 from fsjax.objectives import losses, ranking
@@ -100,6 +108,7 @@ LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
         metric(passed_on(FEATURES), head(config)),
         generator(config),
         weights=equal_weights(config.generation.rows, total=config.generation.weight),
+        describe=_describe(config),
         share=config.generation.share,
     ),
 }
@@ -107,6 +116,23 @@ GENERATORS: dict[str, Callable[[], Generator | Autoencoder]] = {
     "wgan": lambda: generators.generator(features.FeatureGenerator()),
     "vae": lambda: generators.autoencoder(features.FeatureEncoder(), features.FeatureGenerator()),
 }
+
+
+CONDITIONS: dict[str, Callable[[str], Describe]] = {
+    "prototype": lambda side: by_prototype,
+    "side": by_side,
+    "both": by_both,
+}
+
+
+def _describe(config: ConfigDict) -> Describe:
+    settings = config.generation
+    if settings.condition != "prototype" and not settings.side:
+        raise ValueError(
+            f"config.generation.condition={settings.condition!r} wants class descriptions: "
+            "name them in config.generation.side, words for emoji"
+        )
+    return named(CONDITIONS, settings, "condition")(settings.side)
 
 
 # Triplets that count, where a head is trained by them.
@@ -217,7 +243,8 @@ def base(config: ConfigDict) -> ConfigDict:
     """The config of the prototypical network whose features other models are trained at."""
     variant = config.copy_and_resolve_references()
     variant.update(learner="metric", head="prototype", objective="own", compare="")
-    variant.train.update(config.base)
+    for key in ("steps", "chunk", "learning_rate"):
+        variant.train[key] = config.base[key]
     variant.base.steps = 0
     return variant
 

@@ -53,19 +53,29 @@ def get_config() -> ConfigDict:
                 # Or a part: network/fusion, network/encoders_image; anil and boil have their own.
                 "adapts": "network,head",
             },
-            # Steps of a prototypical network that is trained before all else; all models then use
-            # its features as they are. 0: each model has a network of its own.
-            "base": {"steps": 0, "chunk": 100, "learning_rate": 3e-3},
+            # A prototypical network that is trained before all else, at whose features, which stay
+            # as they are, all models are trained. Without steps each model has its own network.
+            "base": {
+                "steps": 0,
+                "chunk": 100,
+                "learning_rate": 3e-3,
+                # Of the training classes; the models see the others, whose features look as those
+                # of classes never seen do. 1: all train both.
+                "share": 1.0,
+            },
             "generation": {  # of the learner hallucinate
                 "generator": "wgan",  # wgan | vae
-                "rows": 10,  # synthetic ones of a class
+                "condition": "prototype",  # what it knows of a class: prototype | side | both
+                "side": "",  # the description of classes; words, for emoji
+                "rows": 5,  # synthetic ones of a class
                 "weight": 1.0,  # of which all together weigh as much as so many real ones
                 "classify": 1.0,  # weight of the loss of queries
                 "penalty": 10.0,  # wgan: of slopes of the critic other than one
-                "critic_steps": 5,  # wgan: for each of the generator
-                "learning_rate": 1e-4,  # of generator and critic
+                "learning_rate": 1e-4,
+                "critic_rate": 1e-3,  # wgan
+                "critic_steps": 1,  # wgan: for each of the generator
                 "triplets": "all",  # of the head triangular: all | hard | semi_hard
-                "share": 0.5,  # of synthetic rows in them
+                "share": 0.2,  # of synthetic rows in them
                 "curve": "",  # numbers of synthetic rows with which a model is tested too: 0,1,5
             },
             "head": "prototype",  # of the learners metric and hallucinate

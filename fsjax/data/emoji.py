@@ -7,7 +7,7 @@ from importlib import resources
 
 import numpy as np
 
-from fsjax.data.preprocess import encode_texts
+from fsjax.data.preprocess import bags_of_ngrams, encode_texts
 from fsjax.data.table import Rows, Table, rows
 
 SHA256 = "9289001346400b6841bf168920c4d1c97e6b90e91eea2579100fc6428c462de9"
@@ -42,7 +42,8 @@ def emoji(*, languages: tuple[str, ...] = LANGUAGES, length: int = 40, drawings:
 
     Returns:
       The table: image [N, 32, 32, 3] uint8; text [N, length] int32, UTF-8 bytes plus one;
-      audio [N, 48, 32] uint8, log-mel frames of 20 ms, 255 the loudest and 0 at least 70 dB below.
+      audio [N, 48, 32] uint8, log-mel frames of 20 ms, 255 the loudest and 0 at least 70 dB below;
+      a class is described by "words" [C, 1024] float32, of its English name and keywords.
 
     Raises:
       ValueError: if the file is damaged or a language is not in it.
@@ -71,7 +72,8 @@ def emoji(*, languages: tuple[str, ...] = LANGUAGES, length: int = 40, drawings:
         "text": _written([[meta["names"][code][k] for code in languages] for k in kept], length),
         "audio": _spoken(audio[kept]),
     }
-    return Table(tuple(classes[k] for k in kept), sources, {})
+    described = [" ".join([classes[k], *meta["keywords_en"][k]]) for k in kept]
+    return Table(tuple(classes[k] for k in kept), sources, {"words": bags_of_ngrams(described)})
 
 
 def _written(names: list[list[str]], length: int) -> Rows:

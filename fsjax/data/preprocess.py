@@ -1,5 +1,6 @@
 """From a picture, a wave or a text to an array of fixed shape."""
 
+import hashlib
 from collections.abc import Sequence
 
 import chex
@@ -122,6 +123,32 @@ def encode_bytes(text: str, length: int) -> np.ndarray:
     codes = np.zeros(length, np.int32)
     codes[: len(whole)] = np.frombuffer(whole, np.uint8).astype(np.int32) + 1
     return codes
+
+
+def bags_of_ngrams(
+    texts: Sequence[str], *, size: int = 1024, orders: Sequence[int] = (3, 4, 5)
+) -> np.ndarray:
+    """Texts as hashed bags of the character n-grams of their words, with nothing learned
+    (Weinberger et al. 2009, https://arxiv.org/abs/0902.2206).
+
+    Args:
+      texts: words with spaces between them; case does not matter.
+      size: D, numbers of a text.
+      orders: lengths n of n-grams; a word begins and ends with a mark of its own.
+
+    Returns:
+      [B, D] float32 of length one, zeros for a text without words.
+    """
+    bags = np.zeros((len(texts), size), np.float32)
+    for bag, text in zip(bags, texts, strict=True):
+        words = [f"<{word}>" for word in text.lower().split()]
+        for word in words:
+            for n in orders:
+                for start in range(len(word) - n + 1):
+                    digest = hashlib.sha256(word[start : start + n].encode()).digest()
+                    bag[int.from_bytes(digest[:4], "big") % size] += -1.0 if digest[4] % 2 else 1.0
+    length = np.linalg.norm(bags, axis=1, keepdims=True)
+    return bags / np.where(length > 0, length, 1.0)
 
 
 def encode_texts(texts: Sequence[str], length: int) -> np.ndarray:

@@ -66,15 +66,25 @@ def take_classes(table: Table, names: tuple[str, ...]) -> Table:
     )
 
 
-def take_modalities(table: Table, names: tuple[str, ...]) -> Table:
+def take_modalities(table: Table, names: tuple[str, ...], side: tuple[str, ...] = ()) -> Table:
     """The part of a table seen through the named modalities alone; empty sources go.
 
+    Args:
+      table: the data.
+      names: of modalities.
+      side: names of class descriptions to keep beside those of these modalities.
+
     Raises:
-      ValueError: if the data lacks a modality that is named.
+      ValueError: if the data lacks a modality or a description that is named.
     """
     if unknown := sorted(set(names) - set(modalities(table))):
         raise ValueError(
             f"the data has no modality {', '.join(unknown)}; it has {', '.join(modalities(table))}"
+        )
+    if unknown := sorted(set(side) - set(table.side)):
+        raise ValueError(
+            f"no class description is called {', '.join(unknown)}; "
+            f"there is {', '.join(table.side) or 'none'}"
         )
 
     def keep(source: Rows) -> Rows:
@@ -85,7 +95,7 @@ def take_modalities(table: Table, names: tuple[str, ...]) -> Table:
         return source._replace(values=values, present=present)
 
     kept = {name: keep(source) for name, source in table.sources.items()}
-    side = {name: x for name, x in table.side.items() if name in names}
+    described = {name: x for name, x in table.side.items() if name in {*names, *side}}
     return Table(
-        table.classes, {name: source for name, source in kept.items() if source.values}, side
+        table.classes, {name: source for name, source in kept.items() if source.values}, described
     )

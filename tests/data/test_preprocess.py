@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import librosa
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -199,3 +199,21 @@ def test_resize_image_scales_sixteen_bits_and_rejects_what_has_no_range():
     for mode in ("I", "F"):
         with pytest.raises(ValueError, match=f"mode {mode} .*8 bits"):
             preprocess.resize_image(Image.new(mode, (5, 5)), 5)
+
+
+def test_texts_that_share_words_have_like_bags_whatever_their_case():
+    texts = ["red apple", "Apple RED", "green apple", "steam engine", "", "a"]
+    bags = preprocess.bags_of_ngrams(texts)
+    alike = bags @ bags[0]
+    np.testing.assert_allclose(np.linalg.norm(bags, axis=1), [1, 1, 1, 1, 0, 1], rtol=1e-6)
+    np.testing.assert_allclose(alike[1], 1.0, rtol=1e-6)
+    assert 0.2 < alike[2] < 0.9 and abs(alike[3]) < 0.2
+
+
+@given(st.lists(st.text(max_size=12), min_size=1, max_size=4))
+@settings(max_examples=25, deadline=None)
+def test_a_bag_does_not_depend_on_the_texts_beside_it(texts):
+    together = preprocess.bags_of_ngrams(texts, size=32)
+    alone = [preprocess.bags_of_ngrams([text], size=32)[0] for text in texts]
+    np.testing.assert_array_equal(together, alone)
+    assert np.isfinite(together).all()

@@ -69,3 +69,12 @@ def test_taking_a_modality_drops_the_others_and_sources_left_empty():
 def test_a_modality_that_is_not_there_is_named_with_those_that_are():
     with pytest.raises(ValueError, match=r"no modality smell; it has .*image.*sound"):
         take_modalities(small_table(), ("image", "smell"))
+
+
+def test_descriptions_are_kept_where_they_are_named_and_one_that_nothing_has_is_refused():
+    table = small_table()._replace(side={"words": np.zeros((2, 3)), "taste": np.ones((2, 1))})
+    assert not take_modalities(table, ("image",)).side
+    kept = take_modalities(table, ("image",), ("taste",)).side
+    np.testing.assert_array_equal(kept["taste"], np.ones((2, 1)))
+    with pytest.raises(ValueError, match="no class description is called smell; there is words"):
+        take_modalities(table, ("image",), ("smell",))

@@ -12,6 +12,7 @@ import pytest
 
 from experiments import bench, build, evaluate, jobs, results, scoring, train
 from experiments.configs import emoji, emoji_long, smoke
+from fsjax.data.pool import make_pool
 from fsjax.data.splits import split_by_digest
 from fsjax.training.loop import Diverged
 
@@ -252,6 +253,72 @@ def test_learners_that_take_gradient_steps_are_trained_and_show_what_each_step_i
         assert len(curve["accuracies"]) == len(curve["ci95s"]) == 4
         assert curve["accuracies"][-1] == pytest.approx(results[name]["accuracy"])
     assert "Test accuracy by inner steps, 3-way" in (tmp_path / "work/report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def hallucinated(finished, tmp_path_factory):
+    config = finished[0].copy_and_resolve_references()
+    config.update(learner="hallucinate", head="triangular", modalities="tabular", fusion="plain")
+    config.update(compare="prototype,triangular,prototype+hallucinate")
+    config.base.update(steps=2, share=0.5)
+    config.generation.update(rows=2, curve="0,2")
+    config.train.steps = 2
+    config.test.update(episodes=4, settings=((3, 1),))
+    workdir = tmp_path_factory.mktemp("hallucinated")
+    return config, workdir, train.train(config, workdir)
+
+
+def test_models_with_and_without_generator_are_trained_at_the_features_of_one_network(hallucinated):
+    config, workdir, _ = hallucinated
+    train_split = make_pool(build.tables(config)["train"])
+    networks = [
+        jobs.trained_params(jobs.prepare(variant, train_split), workdir / folder)["network"]
+        for folder, variant in [
+            ("base", build.base(config)),
+            *((f"models/{name}", variant) for name, variant in build.models(config).items()),
+        ]
+    ]
+    assert len(networks) == 5
+    for network in networks[1:]:
+        jax.tree.map(np.testing.assert_array_equal, networks[0], network)
+
+
+def test_other_numbers_of_synthetic_rows_are_tested_too(hallucinated):
+    _, workdir, lines = hallucinated
+    results = {line["model"]: line for line in lines if line["kind"] == "result"}
+    curves = {line["model"]: line for line in lines if line["kind"] == "synthetic"}
+    assert set(curves) == {"hallucinate", "prototype+hallucinate"} < set(results)
+    for name, curve in curves.items():
+        assert curve["rows"] == [0, 2]
+        assert curve["accuracies"][1] == pytest.approx(results[name]["accuracy"])
+    page = (workdir / "report.html").read_text()
+    assert "Test accuracy by synthetic rows of a class, 3-way" in page
+
+
+def test_base_and_models_have_different_classes_where_they_are_to_share_them(finished):
+    config = finished[0].copy_and_resolve_references()
+    whole = build.tables(config)["train"]
+    config.base.share = 0.5
+    base, models = build.base_tables(config, whole)
+    assert set(base.classes) ^ set(models.classes) == set(whole.classes)
+    assert 0.3 < len(base.classes) / len(whole.classes) < 0.7
+    config.base.share = 0.01
+    with pytest.raises(ValueError, match="the base part of the train split: "):
+        build.base_tables(config, whole)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"learner": "proto_maml"}, "take config.learner=metric"), ({"norm": "episode"}, "norm")],
+)
+def test_what_cannot_be_trained_on_rows_that_were_encoded_before_says_so(
+    finished, tmp_path, changes, message
+):
+    config = finished[0].copy_and_resolve_references()
+    config.update(compare="", **changes)
+    config.base.steps = 1
+    with pytest.raises(ValueError, match=message):
+        train.train(config, tmp_path / "work")
 
 
 def test_too_few_rows_for_the_episodes_name_split_and_class(finished, tmp_path):

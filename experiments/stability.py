@@ -1,0 +1,135 @@
+"""Trains the generator of a run again from several seeds at once, and tells how alike they end.
+
+    python -m experiments.stability --workdir RUN [--model NAME] [--seeds 5]
+
+RUN is the work directory of a run that has trained `config.base` and a model of the learner
+hallucinate. Prints for each seed the accuracy on validation and what became of its critic, and
+the mean and spread of those seeds whose critic did not diverge; the others are named.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments import build, dealer, jobs
+from experiments.evaluate import load_config
+from experiments.names import check_name
+from fsjax.data.pool import make_pool
+from fsjax.evaluation.figures import accuracy
+from fsjax.training.seeds import intact, stack, train_seeds
+
+# Of the mean over the last tenth of steps. The penalty wants a slope of one, and a critic that
+# scores synthetic rows above real ones has lost sight of both.
+SLOPES, LEAST_DISTANCE = (0.5, 2.0), -1.0
+
+
+class Seed(NamedTuple):
+    """How the training of one seed ended."""
+
+    accuracy: float  # on validation
+    distance: float  # of the critic
+    slope: float
+    trouble: str  # nothing, or what is wrong
+
+
+def trouble(finite: bool, distance: float, slope: float) -> str:
+    """What is wrong with a critic, nothing if it converged."""
+    if not finite:
+        return "not finite"
+    if not SLOPES[0] <= slope <= SLOPES[1]:
+        return f"slope outside {SLOPES[0]} to {SLOPES[1]}"
+    return f"distance below {LEAST_DISTANCE}" if distance < LEAST_DISTANCE else ""
+
+
+def run_seeds(config: ConfigDict, workdir: Path, seeds: int) -> list[Seed]:
+    """Trains a model of a run from seeds 0, 1, 2 ... at the features of the run's base.
+
+    Args:
+      config: of the model.
+      workdir: of the run.
+      seeds: how many.
+
+    Raises:
+      ValueError: if the run has no base, or the model no critic.
+    """
+    parts = build.tables(config)
+    if not config.base.steps or config.learner != "hallucinate":
+        raise ValueError(
+            f"{workdir} has to be a run with config.base.steps, and the model one of the learner "
+            f"hallucinate; they are {config.base.steps} and {config.learner!r}"
+        )
+    first, train = map(make_pool, build.base_tables(config, parts["train"]))
+    base = jobs.trained_params(jobs.prepare(build.base(config), first), workdir / "base")
+    prepared = []
+    for seed in range(seeds):
+        variant = config.copy_and_resolve_references()
+        variant.seed = seed
+        prepared.append(jobs.prepare(variant, train, base["network"]))
+    job = prepared[0]
+    states, metrics = train_seeds(
+        stack([one.state for one in prepared]),
+        sample=job.training.sample,
+        objective=job.training.objective,
+        optimizer=job.optimizer,
+        num_steps=config.train.steps,
+    )
+    finite = np.asarray(intact(states, metrics))
+    last = max(config.train.steps // 10, 1)
+    distance, slope = (
+        np.asarray(metrics[f"generator_{name}"])[:, -last:].mean(1)
+        for name in ("distance", "slope")
+    )
+    found = _accuracies(job, states.params, make_pool(parts["validation"]), seeds)
+    return [
+        Seed(a, float(d), float(s), trouble(bool(f), float(d), float(s)))
+        for a, d, s, f in zip(found, distance, slope, finite, strict=True)
+    ]
+
+
+def _accuracies(job: jobs.Job, params, validation, seeds: int) -> list[float]:
+    config = job.config
+    settings = dealer.episode_settings(config)["validation"][0]
+    each = [jax.tree.map(lambda x, i=i: x[i], params) for i in range(seeds)]
+    _, rows = jobs.prepared(job.model, each[0], validation)
+    figures = jobs.evaluator(
+        job.model, config, num_episodes=config.validation.episodes, figures=(accuracy,)
+    )
+    sample = dealer.episodes(config, rows, **settings)
+    key = jax.random.key(jobs.VALIDATION_KEY)
+    return [float(np.mean(figures(one, key, sample)["accuracy"])) for one in each]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Trains the seeds that the arguments ask for and prints how they ended."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.stability", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--workdir", type=Path, required=True, help="of a run that was trained")
+    parser.add_argument("--model", default="hallucinate", help="one of the run's")
+    parser.add_argument("--seeds", type=int, default=5)
+    args = parser.parse_args(argv)
+    try:
+        variants = build.models(load_config(args.workdir))
+        check_name(variants, args.model, "models")
+        ended = run_seeds(variants[args.model], args.workdir, args.seeds)
+    except ValueError as error:
+        raise SystemExit(f"{parser.prog}: {error}") from error
+    for seed, one in enumerate(ended):
+        print(
+            f"seed {seed}: validation {one.accuracy:.1%}, distance {one.distance:.2f}, "
+            f"slope {one.slope:.2f}{', DIVERGED: ' * bool(one.trouble)}{one.trouble}"
+        )
+    kept = [one.accuracy for one in ended if not one.trouble]
+    if kept:
+        spread = f"{np.mean(kept):.1%}, standard deviation {np.std(kept):.1%}"
+        print(f"{len(kept)} of {len(ended)} seeds converged: validation {spread}")
+    else:
+        print("no seed converged")
+
+
+if __name__ == "__main__":
+    main()
