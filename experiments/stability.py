@@ -2,9 +2,9 @@
 
     python -m experiments.stability --workdir RUN [--model NAME] [--seeds 5]
 
-RUN is the work directory of a run that has trained `config.base` and a model of the learner
-hallucinate. Prints for each seed the accuracy on validation and what became of its critic, and
-the mean and spread of those seeds whose critic did not diverge; the others are named.
+RUN is the work directory of a run that has a model of the learner hallucinate. Prints for each
+seed the accuracy on validation and what became of its critic, and the mean and spread of those
+seeds whose critic did not diverge; the others are named.
 """
 
 import argparse
@@ -20,8 +20,10 @@ from experiments import build, dealer, jobs
 from experiments.evaluate import load_config
 from experiments.names import check_name
 from fsjax.data.pool import make_pool
+from fsjax.data.table import Table
 from fsjax.evaluation.figures import accuracy
 from fsjax.training.seeds import intact, stack, train_seeds
+from fsjax.types import Params, Pool
 
 # Of the mean over the last tenth of steps. The penalty wants a slope of one, and a critic that
 # scores synthetic rows above real ones has lost sight of both.
@@ -47,32 +49,32 @@ def trouble(finite: bool, distance: float, slope: float) -> str:
 
 
 def run_seeds(config: ConfigDict, workdir: Path, seeds: int) -> list[Seed]:
-    """Trains a model of a run from seeds 0, 1, 2 ... at the features of the run's base.
+    """Trains a model of a run from seeds 0, 1, 2 ... as one program.
 
     Args:
       config: of the model.
-      workdir: of the run.
+      workdir: of the run, whose base network is used if it has one.
       seeds: how many.
 
     Raises:
-      ValueError: if the run has no base, or the model no critic.
+      ValueError: if the model has no critic, or the base was not trained.
     """
-    parts = build.tables(config)
-    if not config.base.steps or config.learner != "hallucinate":
+    if (config.learner, config.generation.generator) != ("hallucinate", "wgan"):
         raise ValueError(
-            f"{workdir} has to be a run with config.base.steps, and the model one of the learner "
-            f"hallucinate; they are {config.base.steps} and {config.learner!r}"
+            "only a generator with a critic can be tried: of the learner hallucinate and the "
+            f"generator wgan, not {config.learner} and {config.generation.generator}"
         )
-    first, train = map(make_pool, build.base_tables(config, parts["train"]))
-    base = jobs.trained_params(jobs.prepare(build.base(config), first), workdir / "base")
-    prepared = []
-    for seed in range(seeds):
+    parts = build.tables(config)
+    train, network = _base(config, parts["train"], workdir)
+
+    def prepared(seed: int) -> jobs.Job:
         variant = config.copy_and_resolve_references()
         variant.seed = seed
-        prepared.append(jobs.prepare(variant, train, base["network"]))
-    job = prepared[0]
+        return jobs.prepare(variant, train, network)
+
+    job = prepared(0)
     states, metrics = train_seeds(
-        stack([one.state for one in prepared]),
+        stack([job.state, *(prepared(seed).state for seed in range(1, seeds))]),
         sample=job.training.sample,
         objective=job.training.objective,
         optimizer=job.optimizer,
@@ -91,7 +93,16 @@ def run_seeds(config: ConfigDict, workdir: Path, seeds: int) -> list[Seed]:
     ]
 
 
-def _accuracies(job: jobs.Job, params, validation, seeds: int) -> list[float]:
+def _base(config: ConfigDict, train: Table, workdir: Path) -> tuple[Pool, Params | None]:
+    """The classes that train the models of a run, and the network that they share, if any."""
+    if not config.base.steps:
+        return make_pool(train), None
+    first, others = map(make_pool, build.base_tables(config, train))
+    job = jobs.prepare(build.base(config), first)
+    return others, jobs.trained_params(job, workdir / "base")["network"]
+
+
+def _accuracies(job: jobs.Job, params: Params, validation: Pool, seeds: int) -> list[float]:
     config = job.config
     settings = dealer.episode_settings(config)["validation"][0]
     each = [jax.tree.map(lambda x, i=i: x[i], params) for i in range(seeds)]

@@ -32,7 +32,7 @@ DEFAULTS = {part: next(iter(names)) for part, names in PARTS.items()}
 SHARED = [part for part in PARTS if part not in ("head", "learner")]
 # Every head and learner by itself, and every pair of the other parts: all combinations would be
 # hundreds.
-COMBINATIONS = [DEFAULTS | {"head": head} for head in build.HEADS] + [
+COMBINATIONS = [DEFAULTS | {"fusion": "concat", "head": head} for head in build.HEADS] + [
     DEFAULTS | {one: a, other: b}
     for one, other in combinations(SHARED, 2)
     for a, b in product(PARTS[one], PARTS[other])

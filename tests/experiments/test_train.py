@@ -1,6 +1,7 @@
 """The main job end to end on a small npz: results, resume to the same bits, bad input."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import bench, build, evaluate, jobs, results, scoring, train
+from experiments import bench, build, evaluate, jobs, results, scoring, stability, train
 from experiments.configs import emoji, emoji_long, smoke
 from fsjax.data.pool import make_pool
 from fsjax.data.splits import split_by_digest
@@ -99,8 +100,17 @@ def learned(workdir, name):
     return lines
 
 
-def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, monkeypatch):
-    config, workdir, _ = finished
+@pytest.fixture
+def first_alone(finished):
+    """The config of the first model of the run in its first setting."""
+    config = finished[0].copy_and_resolve_references()
+    config.update(compare="")
+    config.test.settings = ((3, 1),)
+    return config
+
+
+def test_a_killed_run_resumes_to_the_same_bits(finished, first_alone, tmp_path, monkeypatch):
+    _, workdir, _ = finished
     save = jobs.Checkpoints.save
 
     def die(self, state, metrics=None):
@@ -109,30 +119,26 @@ def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, monkeypatch):
 
     monkeypatch.setattr(jobs.Checkpoints, "save", die)
     with pytest.raises(KeyboardInterrupt):
-        train.train(config, tmp_path / "work")
+        train.train(first_alone, tmp_path / "work")
     monkeypatch.undo()
-    train.train(config, tmp_path / "work")
-    for name in ("attention_3w1s_2q_20_apart.npz", "tabular_3w2s_2q_20_apart.npz"):
-        with (
-            np.load(workdir / "episodes" / name) as a,
-            np.load(tmp_path / "work/episodes" / name) as b,
-        ):
-            assert all((a[key] == b[key]).all() for key in a)
+    train.train(first_alone, tmp_path / "work")
+    name = "episodes/attention_3w1s_2q_20_apart.npz"
+    with np.load(workdir / name) as a, np.load(tmp_path / "work" / name) as b:
+        assert all((a[key] == b[key]).all() for key in a)
     assert learned(workdir, "attention") == learned(tmp_path / "work", "attention")
 
 
-def test_training_does_not_see_the_test_classes(finished, tmp_path):
+def test_training_does_not_see_the_test_classes(finished, first_alone, tmp_path):
     """With other test data, every loss and validation is the same to the bit."""
-    config, workdir, lines = finished
+    _, workdir, lines = finished
     test = [int(name) for name in split_by_digest([str(i) for i in range(60)])["test"]]
-    with np.load(config.data.path) as arrays:
+    with np.load(first_alone.data.path) as arrays:
         other = arrays["numbers"] + 9.0 * np.isin(arrays["cls"], test)[:, None] * arrays["numbers"]
-    config = config.copy_and_resolve_references()
-    config.data.path = str(write_npz(tmp_path / "data.npz", numbers=other))
-    others = train.train(config, tmp_path / "work")
-    for name in ("attention", "tabular"):
-        assert learned(workdir, name) == learned(tmp_path / "work", name)
-    assert [line.get("nll") for line in others] != [line.get("nll") for line in lines]
+    first_alone.data.path = str(write_npz(tmp_path / "data.npz", numbers=other))
+    (alone,) = train.train(first_alone, tmp_path / "work")
+    assert learned(workdir, "attention") == learned(tmp_path / "work", "attention")
+    before = next(line for line in lines if (line["model"], line["shots"]) == ("attention", 1))
+    assert alone["nll"] != before["nll"]
 
 
 def test_a_trained_run_is_evaluated_in_other_settings(finished, tmp_path):
@@ -259,7 +265,7 @@ def test_learners_that_take_gradient_steps_are_trained_and_show_what_each_step_i
 def hallucinated(finished, tmp_path_factory):
     config = finished[0].copy_and_resolve_references()
     config.update(learner="hallucinate", head="triangular", modalities="tabular", fusion="plain")
-    config.update(compare="prototype,triangular,prototype+hallucinate")
+    config.update(compare="triangular,prototype+hallucinate")
     config.base.update(steps=2, share=0.5)
     config.generation.update(rows=2, curve="0,2")
     config.train.steps = 2
@@ -278,7 +284,7 @@ def test_models_with_and_without_generator_are_trained_at_the_features_of_one_ne
             *((f"models/{name}", variant) for name, variant in build.models(config).items()),
         ]
     ]
-    assert len(networks) == 5
+    assert len(networks) == 4
     for network in networks[1:]:
         jax.tree.map(np.testing.assert_array_equal, networks[0], network)
 
@@ -293,6 +299,32 @@ def test_other_numbers_of_synthetic_rows_are_tested_too(hallucinated):
         assert curve["accuracies"][1] == pytest.approx(results[name]["accuracy"])
     page = (workdir / "report.html").read_text()
     assert "Test accuracy by synthetic rows of a class, 3-way" in page
+
+
+def test_several_seeds_of_a_generator_are_trained_at_once_and_told_apart(hallucinated, capsys):
+    _, workdir, _ = hallucinated
+    stability.main(["--workdir", str(workdir), "--model", "prototype+hallucinate", "--seeds", "2"])
+    *seeds, last = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in seeds] == ["seed 0", "seed 1"]
+    assert seeds[0][8:] != seeds[1][8:]
+    assert re.match(r"(2 of 2 seeds converged|1 of 2|no seed)", last)
+    with pytest.raises(SystemExit, match="critic"):
+        stability.main(["--workdir", str(workdir), "--model", "triangular"])
+
+
+@pytest.mark.parametrize(
+    ("finite", "distance", "slope", "what"),
+    [
+        (True, 2.0, 1.1, ""),
+        (False, 2.0, 1.1, "not finite"),
+        (True, 2.0, 2.1, "slope"),
+        (True, 2.0, float("nan"), "slope"),
+        (True, -24.0, 0.7, "distance"),
+    ],
+)
+def test_a_critic_that_diverges_is_told_from_one_that_converges(finite, distance, slope, what):
+    said = stability.trouble(finite, distance, slope)
+    assert said.startswith(what) and bool(said) == bool(what)
 
 
 def test_base_and_models_have_different_classes_where_they_are_to_share_them(finished):
@@ -345,9 +377,10 @@ def test_an_unknown_key_on_the_command_line_names_the_nearest():
     assert "Traceback" not in done.stderr
 
 
-def test_the_bench_times_chunks_single_steps_and_sampling(finished, monkeypatch):
+def test_the_bench_times_chunks_single_steps_and_sampling(first_alone, monkeypatch):
     monkeypatch.setattr(bench, "REPEATS", 1)
-    times = bench.measure(finished[0])
+    first_alone.update(modalities="tabular", fusion="plain")
+    times = bench.measure(first_alone)
     assert set(times) == {"scanned chunk", "single steps", "sampling"}
     assert min(times.values()) > 0
 
