@@ -205,7 +205,8 @@ def evaluator(
         return evaluate(learner, params, key, sample=sample, **how, **settings)
 
     # Where rows were encoded before, drawing episodes takes longer to compile than to run.
-    return jax.jit(figures, compiler_options=build.RUNS_ONCE if model.fast else None)
+    quick = model.fast is not None and config.head not in build.OF_PAIRS
+    return jax.jit(figures, compiler_options=build.RUNS_ONCE if quick else None)
 
 
 class _Log:

@@ -185,6 +185,8 @@ def _is_of_norm(path: str) -> bool:
 
 # Learners that see a row only through its features.
 EMBEDS = ("metric", "hallucinate")
+# Heads that look at every pair of rows, so that drawing episodes is the smaller part.
+OF_PAIRS = ("triangular",)
 # For programs that run once: they take longer to compile than to run.
 RUNS_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
