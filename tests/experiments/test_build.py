@@ -7,7 +7,13 @@ import pytest
 from PIL import Image
 
 from experiments import build
-from experiments.configs import emoji_heads, omniglot, omniglot_maml, omniglot_papers
+from experiments.configs import (
+    emoji_heads,
+    emoji_triangular,
+    omniglot,
+    omniglot_maml,
+    omniglot_papers,
+)
 from fsjax.data.omniglot import PARTS
 from fsjax.learners.maml import GradientLearner
 
@@ -65,6 +71,38 @@ def test_heads_are_compared_each_with_all_else_alike():
     for variant in variants.values():
         variant.head = config.head
         assert variant.to_dict() == config.to_dict()
+
+
+def test_one_of_the_models_compared_may_have_several_changes_one_after_another():
+    config = emoji_triangular.get_config()
+    variants = build.models(config)
+    found = {name: (variant.learner, variant.head) for name, variant in variants.items()}
+    assert found == {
+        "hallucinate": ("hallucinate", "triangular"),
+        "prototype": ("metric", "prototype"),
+        "relation": ("metric", "relation"),
+        "triangular": ("metric", "triangular"),
+        "prototype+hallucinate": ("hallucinate", "prototype"),
+    }
+    config.compare = "image+protoype"
+    with pytest.raises(ValueError, match="did you mean 'prototype'"):
+        build.models(config)
+
+
+def test_a_generator_told_of_descriptions_wants_their_name():
+    config = emoji_triangular.get_config()
+    config.generation.condition = "both"
+    with pytest.raises(ValueError, match="words for emoji"):
+        build.model(config)
+    config.generation.side = "words"
+    assert build.model(config).fast is not None
+
+
+def test_triplets_train_no_head_without_a_relation():
+    config = emoji_triangular.get_config()
+    config.update(learner="metric", head="ridge", objective="ranking")
+    with pytest.raises(ValueError, match="trains the heads triangular and not"):
+        build.training(config, build.model(config), None)
 
 
 def test_what_gradient_learners_are_compared_with_takes_no_gradient_steps():
