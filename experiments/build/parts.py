@@ -29,11 +29,13 @@ from fsjax.learners.gradient import (
 from fsjax.learners.hallucinate import (
     FEATURES,
     Describe,
+    Weights,
     by_both,
     by_prototype,
     by_side,
     equal_weights,
     hallucinate,
+    missing_weights,
 )
 from fsjax.learners.implicit import implicit
 from fsjax.learners.last_layer import learned_layer, prototype_layer
@@ -107,7 +109,7 @@ LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
         network,
         metric(passed_on(FEATURES), head(config)),
         generator(config),
-        weights=equal_weights(config.generation.rows, total=config.generation.weight),
+        weights=named(WEIGHTS, config.generation, "weights")(config.generation),
         describe=_describe(config),
         share=config.generation.share,
     ),
@@ -118,6 +120,10 @@ GENERATORS: dict[str, Callable[[], Generator | Autoencoder]] = {
 }
 
 
+WEIGHTS: dict[str, Callable[[ConfigDict], Weights]] = {
+    "equal": lambda settings: equal_weights(settings.rows, total=settings.weight),
+    "missing": lambda settings: missing_weights(settings.rows),
+}
 CONDITIONS: dict[str, Callable[[str], Describe]] = {
     "prototype": lambda side: by_prototype,
     "side": by_side,

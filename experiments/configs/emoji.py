@@ -67,8 +67,9 @@ def get_config() -> ConfigDict:
                 "generator": "wgan",  # wgan | vae
                 "condition": "prototype",  # what it knows of a class: prototype | side | both
                 "side": "",  # the description of classes; words, for emoji
+                "weights": "equal",  # missing: as many rows as a class has fewer than `rows`
                 "rows": 5,  # synthetic ones of a class
-                "weight": 1.0,  # of which all together weigh as much as so many real ones
+                "weight": 1.0,  # equal: they weigh as much as so many real ones together
                 "classify": 1.0,  # weight of the loss of queries
                 "penalty": 10.0,  # wgan: of slopes of the critic other than one
                 "learning_rate": 1e-4,

@@ -98,6 +98,16 @@ def test_a_generator_told_of_descriptions_wants_their_name():
     assert build.model(config).fast is not None
 
 
+@pytest.mark.parametrize("weights", ["equal", "missing"])
+def test_synthetic_rows_are_as_many_for_all_classes_or_as_each_lacks(weights):
+    config = emoji_triangular.get_config()
+    config.generation.weights = weights
+    assert build.model(config).fast is not None
+    config.generation.weights = f"{weights[:-1]}"
+    with pytest.raises(ValueError, match=f"did you mean '{weights}'"):
+        build.model(config)
+
+
 def test_triplets_train_no_head_without_a_relation():
     config = emoji_triangular.get_config()
     config.update(learner="metric", head="ridge", objective="ranking")
