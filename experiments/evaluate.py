@@ -66,7 +66,7 @@ def evaluate_run(
         params = jobs.trained_params(job, workdir / "models" / name)
         variant = build.models(asked)[name]
         lines += scoring.test(scoring.Scored(name, variant, job.model, params, pools), workdir)
-    lines += scoring.compare(chosen[0], chosen[1:], asked, workdir)
+    lines += scoring.compare(chosen, asked, workdir)
     results.append_new(workdir / "results.jsonl", lines)
     report.write_report([workdir], workdir / "report.html")
     return lines

@@ -185,23 +185,34 @@ def episodes_file(name: str, asked: Mapping[str, Any]) -> Path:
     return Path("episodes") / f"{name}_{setting}{'_apart' if asked['apart'] else ''}.npz"
 
 
-def compare(
-    first: str, others: Sequence[str], config: ConfigDict, workdir: Path
-) -> list[dict[str, Any]]:
-    """Paired differences in accuracy of one model to others, on the same episodes."""
+def compare(names: Sequence[str], config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
+    """Paired differences in accuracy on the same episodes.
+
+    Args:
+      names: of models; the first is compared with all others, and one with several changes, as
+        "prototype+hallucinate", with the one that lacks the last.
+      config: of the run.
+      workdir: of the run.
+
+    Returns:
+      Lines of results.jsonl.
+    """
+    first, *others = names
+    pairs = [(first, other) for other in others]
+    pairs += [(name, less) for name in others if (less := name.rpartition("+")[0]) in names]
     lines = []
     for settings in dealer.episode_settings(config)["test"]:
         accuracies = {}
-        for name in (first, *others):
+        for name in names:
             with np.load(workdir / episodes_file(name, _asked(config, settings))) as figures:
                 accuracies[name] = figures["accuracy"]
-        for other in others:
-            mean, half = paired_difference(accuracies[first], accuracies[other])
+        for model, against in pairs:
+            mean, half = paired_difference(accuracies[model], accuracies[against])
             lines.append(
                 {
                     "kind": "comparison",
-                    "model": first,
-                    "against": other,
+                    "model": model,
+                    "against": against,
                     "data": config.data.name,
                     "split": "test",
                     **settings,

@@ -120,8 +120,7 @@ def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
             settings |= {"base": base, "pools": pools}
         for lines in threads.map(partial(run_model, board=board, **settings), names):
             results.append_new(log, lines)
-    first, *others = names
-    results.append_new(log, scoring.compare(first, others, config, workdir))
+    results.append_new(log, scoring.compare(names, config, workdir))
     report.write_report([workdir], workdir / "report.html")
     return results.read_lines(log)
 

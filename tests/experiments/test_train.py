@@ -311,6 +311,23 @@ def test_several_seeds_of_a_generator_are_trained_at_once_and_told_apart(halluci
         stability.main(["--workdir", str(workdir), "--model", "triangular"])
 
 
+def test_the_first_model_is_compared_with_all_and_several_changes_with_fewer(tmp_path):
+    config = emoji.get_config()
+    config.test.update(settings=((5, 1),), episodes=3)
+    rights = {"prototype": [1, 2, 3], "matching": [2, 2, 2], "prototype+hallucinate": [3, 4, 5]}
+    asked = {"ways": 5, "shots": 1, "queries": 2, "episodes": 3, "apart": True}
+    for name, right in rights.items():
+        file = tmp_path / scoring.episodes_file(name, asked)
+        results.save_arrays(file, {"accuracy": np.array(right) / 10})
+    lines = scoring.compare(["matching", "prototype", "prototype+hallucinate"], config, tmp_path)
+    found = {(line["model"], line["against"]): line["difference"] for line in lines}
+    assert found == {
+        ("matching", "prototype"): pytest.approx(0.0),
+        ("matching", "prototype+hallucinate"): pytest.approx(-0.2),
+        ("prototype+hallucinate", "prototype"): pytest.approx(0.2),
+    }
+
+
 @pytest.mark.parametrize(
     ("finite", "distance", "slope", "what"),
     [
