@@ -45,15 +45,12 @@ def prepare(config: ConfigDict, train: Pool, base: Params | None = None) -> Job:
     Args:
       config: of the model.
       train: the training classes.
-      base: parameters of a network that has been trained and stays as it is; rows are encoded once.
-
-    Raises:
-      ValueError: if the model cannot be trained on rows that are encoded once.
+      base: parameters of a network that has been trained and stays as it is; rows are encoded
+        once. Only for a model that `check_base` does not refuse.
     """
     model = build.model(config, base)
     trained, rows = model, train
     if base is not None:
-        check_base(config)
         trained, rows = model.fast, encode_pool(model.module, base, train)
     key_init, key_run = jax.random.split(jax.random.key(config.seed))
     tasks = dealer.training_tasks(config, rows)
@@ -68,9 +65,20 @@ def prepare(config: ConfigDict, train: Pool, base: Params | None = None) -> Job:
     return Job(config, model, tasks, training, optimizer, state, base is not None)
 
 
-def check_base(config: ConfigDict) -> None:
-    """Raises ValueError if a model cannot be trained on rows that are encoded once."""
-    if build.model(config).fast is None or config.train.warp:
+def check_base(config: ConfigDict, name: str) -> None:
+    """Checks that a model of a run can be trained at the features of the run's base.
+
+    Raises:
+      ValueError: if it has another network, or its rows cannot be encoded before training.
+    """
+    variant = build.models(config)[name]
+    parts = ("modalities", "encoders", "fusion", "norm")
+    if any(variant[part] != config[part] for part in parts) or variant.head in build.CENTRED:
+        raise ValueError(
+            f"config.base is the network of all models, and {name!r} has another one: compare "
+            f"heads and learners alone, and none of the heads {', '.join(build.CENTRED)}"
+        )
+    if build.model(variant).fast is None or variant.train.warp:
         raise ValueError(
             "config.base encodes rows once, before training: take config.learner=metric or "
             "hallucinate, a norm that does not mix rows, and config.train.warp=0"

@@ -69,8 +69,9 @@ def with_base(
     board: Board,
 ) -> tuple[Params, Mapping[str, Pool]]:
     """Trains the network at whose features all models are trained: -> it, and their pools."""
-    for variant in build.models(config).values():
-        jobs.check_base(variant)
+    for name, variant in build.models(config).items():
+        if variant.train.steps:
+            jobs.check_base(config, name)
     alone = build.base(config)
     parts = build.base_tables(config, train)
     first, others = (devices.everywhere(config, make_pool(part)) for part in parts)

@@ -251,6 +251,7 @@ def base(config: ConfigDict) -> ConfigDict:
     """The config of the prototypical network whose features other models are trained at."""
     variant = config.copy_and_resolve_references()
     variant.update(learner="metric", head="prototype", objective="own", compare="")
+    variant.loss = "cross_entropy"
     for key in ("steps", "chunk", "learning_rate"):
         variant.train[key] = config.base[key]
     variant.base.steps = 0

@@ -357,13 +357,18 @@ def test_base_and_models_have_different_classes_where_they_are_to_share_them(fin
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"learner": "proto_maml"}, "take config.learner=metric"), ({"norm": "episode"}, "norm")],
+    [
+        ({"learner": "proto_maml"}, "take config.learner=metric"),
+        ({"norm": "episode"}, "norm"),
+        ({"compare": "tabular"}, "'tabular' has another one"),
+        ({"compare": "simpleshot"}, "none of the heads simpleshot"),
+    ],
 )
-def test_what_cannot_be_trained_on_rows_that_were_encoded_before_says_so(
+def test_what_cannot_be_trained_at_the_features_of_a_base_says_so_before_it_is_trained(
     finished, tmp_path, changes, message
 ):
     config = finished[0].copy_and_resolve_references()
-    config.update(compare="", **changes)
+    config.update({"compare": ""} | changes)
     config.base.steps = 1
     with pytest.raises(ValueError, match=message):
         train.train(config, tmp_path / "work")
