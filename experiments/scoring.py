@@ -189,8 +189,9 @@ def compare(names: Sequence[str], config: ConfigDict, workdir: Path) -> list[dic
     """Paired differences in accuracy on the same episodes.
 
     Args:
-      names: of models; the first is compared with all others, and one with several changes, as
-        "prototype+hallucinate", with the one that lacks the last.
+      names: of models; the first is compared with all others, one with several changes, as
+        "prototype+hallucinate", with the one that lacks the last, and every fusion with the best
+        modality alone, by validation.
       config: of the run.
       workdir: of the run.
 
@@ -200,6 +201,9 @@ def compare(names: Sequence[str], config: ConfigDict, workdir: Path) -> list[dic
     first, *others = names
     pairs = [(first, other) for other in others]
     pairs += [(name, less) for name in others if (less := name.rpartition("+")[0]) in names]
+    if alone := [name for name in names if name in parse_names(config.modalities)]:
+        best = max(alone, key=partial(_validated, workdir))
+        pairs += [(name, best) for name in others if name in build.FUSIONS]
     lines = []
     for settings in dealer.episode_settings(config)["test"]:
         accuracies = {}
@@ -222,3 +226,9 @@ def compare(names: Sequence[str], config: ConfigDict, workdir: Path) -> list[dic
                 }
             )
     return lines
+
+
+def _validated(workdir: Path, name: str) -> float:
+    """The best validation accuracy of a model in training; zero if it was not trained."""
+    lines = results.read_lines(workdir / "models" / name / "metrics.jsonl")
+    return max((line["validation"] for line in lines), default=0.0)

@@ -30,14 +30,16 @@ PARTS = {
 }
 DEFAULTS = {part: next(iter(names)) for part, names in PARTS.items()}
 SHARED = [part for part in PARTS if part not in ("head", "learner")]
-# Every head and learner by itself, and every pair of the other parts: all combinations would be
-# hundreds.
+# Every head and learner by itself, and every pair of the other parts with some fusions: all
+# combinations would be thousands.
+PAIRED = PARTS | {"fusion": ("attention", "concat", "plain")}
 COMBINATIONS = [DEFAULTS | {"fusion": "concat", "head": head} for head in build.HEADS] + [
     DEFAULTS | {one: a, other: b}
     for one, other in combinations(SHARED, 2)
-    for a, b in product(PARTS[one], PARTS[other])
+    for a, b in product(PAIRED[one], PAIRED[other])
     if DEFAULTS[one] != a and DEFAULTS[other] != b
 ]
+COMBINATIONS += [DEFAULTS | {"fusion": name, "norm": "group"} for name in build.LATE]
 COMBINATIONS += [
     DEFAULTS | {"fusion": "concat", "learner": name, "norm": norm}
     for name in build.LEARNERS

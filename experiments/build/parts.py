@@ -13,10 +13,11 @@ from fsjax.encoders import audio, image, norms, tabular, text
 from fsjax.encoders.comparison import ConvRelation
 from fsjax.encoders.multimodal import Multimodal, as_network, encoded
 from fsjax.encoders.transfer import frozen, passed_on
-from fsjax.fusion import attention, pooled
+from fsjax.fusion import attention, crossed, gated, pooled, products, stacked
 from fsjax.fusion.centred import Centred
 from fsjax.generators import features
 from fsjax.heads import distances
+from fsjax.heads.late import alike, late, precision
 from fsjax.heads.relation import Relation
 from fsjax.learners import maml, metric
 from fsjax.learners.gradient import (
@@ -63,7 +64,22 @@ ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "mlp": lambda norm: tabular.MLP(),
     "raw": lambda norm: tabular.Raw(),
 }
-FUSIONS = {"attention": attention.Attention, "concat": pooled.Concat, "plain": pooled.Plain}
+FUSIONS: dict[str, Callable[[], nn.Module]] = {
+    "attention": attention.Attention,
+    "concat": pooled.Concat,
+    "plain": pooled.Plain,
+    "sum": pooled.WeightedSum,
+    "gated": gated.GatedUnit,
+    "film": gated.FiLM,
+    "cross_attention": crossed.CrossAttention,
+    "bottleneck": crossed.Bottleneck,
+    "low_rank": products.LowRank,
+    "experts": products.ProductOfExperts,
+    "late": stacked.Stacked,
+    "late_precision": stacked.Stacked,
+}
+# Fusions of what the head makes of each modality.
+LATE = {"late": alike, "late_precision": precision()}
 DISTANCES = {
     "squared_euclidean": distances.squared_euclidean,
     "euclidean": distances.euclidean,
@@ -264,8 +280,21 @@ def distance(config: ConfigDict) -> Callable[[Array, Array], Array]:
 
 
 def head(config: ConfigDict) -> Head:
-    """The head that a config names."""
-    return named(HEADS, config, "head")(config)
+    """The head that a config names; one for each modality if they are fused late.
+
+    Raises:
+      ValueError: if the head is trained by triplets of features that are fused, and these are not.
+    """
+    chosen = named(HEADS, config, "head")(config)
+    if config.fusion not in LATE:
+        return chosen
+    if config.head in OF_PAIRS:
+        raise ValueError(
+            f"config.head={config.head!r} relates features of all modalities, which "
+            f"config.fusion={config.fusion!r} keeps apart: take another fusion"
+        )
+    modalities = len(parse_names(config.modalities))
+    return late(chosen, modalities=modalities, trust=LATE[config.fusion])
 
 
 def encoder_name(config: ConfigDict, modality: str) -> str:

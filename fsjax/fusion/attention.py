@@ -46,9 +46,8 @@ class Attention(nn.Module):
         # Adam moves all entries of the query at one rate, so that its product with a key grows
         # as features and not as their root (Yang et al. 2022, https://arxiv.org/abs/2203.03466).
         logits = nn.LayerNorm()(keys) @ query * (self.rate / self.features)
-        # A modality of many tokens is no more telling than one of few: the query starts from
-        # equal attention to each modality, since sum_l exp(-log L_m) = 1.
-        prior = jnp.concatenate([_minus_log_length(masks[m]) for m in names], axis=1)
+        # The query starts from equal attention to each modality.
+        prior = jnp.concatenate([minus_log_length(masks[m]) for m in names], axis=1)
         weights = masked_softmax(logits + prior, mask)
 
         read, start = [], 0
@@ -84,14 +83,31 @@ def masked_softmax(logits: Array, mask: Array) -> Array:
     return jax.nn.softmax(kept) * mask
 
 
+def attend(x: Array, y: Array, mask: Array, heads: int) -> Array:
+    """What each place of x [B, K, F] reads, with several heads, from those of y [B, L, F] that
+    `mask` [B, L] keeps: [B, K, F], the same bias where it keeps none.
+
+    For a compact method, whose module gets the four dense layers.
+    """
+    width = x.shape[-1] // heads
+    q, k, v = (nn.DenseGeneral((heads, width))(z) for z in (x, y, y))
+    logits = jnp.einsum("blhd,bmhd->bhlm", q, k) / jnp.sqrt(width)
+    weights = masked_softmax(logits, mask[:, None, None, :])
+    attended = jnp.einsum("bhlm,bmhd->blhd", weights, v)
+    return nn.DenseGeneral(x.shape[-1], axis=(-2, -1))(attended)
+
+
+def minus_log_length(mask: Array) -> Array:
+    """[B, L] -> [B, L]: a prior for logits, by which a modality of many tokens is worth one of
+    few, since sum_l exp(-log L) = 1.
+    """
+    length = jnp.maximum(mask.sum(1, keepdims=True), 1.0)
+    return jnp.broadcast_to(-jnp.log(length), mask.shape)
+
+
 def _over_root_of_sum(share: Array) -> Array:
     # Bounded, since the derivative of the root overflows near 0.
     return share * jax.lax.rsqrt(jnp.maximum(share.sum(1, keepdims=True), 1e-12))
-
-
-def _minus_log_length(mask: Array) -> Array:
-    length = jnp.maximum(mask.sum(1, keepdims=True), 1.0)
-    return jnp.broadcast_to(-jnp.log(length), mask.shape)
 
 
 class _SelfAttention(nn.Module):
@@ -99,10 +115,5 @@ class _SelfAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, mask: Array) -> Array:
-        width = x.shape[-1] // self.heads
         y = nn.LayerNorm()(x)
-        q, k, v = (nn.DenseGeneral((self.heads, width))(y) for _ in range(3))
-        logits = jnp.einsum("blhd,bmhd->bhlm", q, k) / jnp.sqrt(width)
-        weights = masked_softmax(logits, mask[:, None, None, :])
-        attended = jnp.einsum("bhlm,bmhd->blhd", weights, v)
-        return nn.DenseGeneral(x.shape[-1], axis=(-2, -1))(attended)
+        return attend(y, y, mask, self.heads)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import flax.linen as nn
 import jax.numpy as jnp
 
+from fsjax.fusion.attention import masked_softmax
 from fsjax.types import Array, Tokens
 
 
@@ -14,13 +15,46 @@ def mean_pool(tokens: Tokens) -> Array:
     return total / jnp.maximum(tokens.mask.sum(1, keepdims=True), 1.0)
 
 
+def normed(tokens: Mapping[str, Tokens]) -> dict[str, Array]:
+    """Each modality's mean token, normalised, so that none is loud by its scale: {m: [B, D_m]}.
+
+    For a compact method, whose module gets the norms; by name of modality, whatever their order.
+    """
+    return {m: nn.LayerNorm(name=f"norm_{m}")(mean_pool(tokens[m])) for m in sorted(tokens)}
+
+
+def projected(tokens: Mapping[str, Tokens], features: int, name: str = "project") -> Array:
+    """Each modality's mean token, normalised and mapped to a common space: [B, M, features].
+
+    For a compact method, as `normed`.
+    """
+    means = normed(tokens)
+    return jnp.stack([nn.Dense(features, name=f"{name}_{m}")(x) for m, x in means.items()], axis=1)
+
+
+def joined(features: Mapping[str, Array], present: Mapping[str, Array]) -> Array:
+    """Features {m: [B, D_m]} side by side, by name of modality, zeros where one is absent."""
+    return jnp.concatenate([features[m] * present[m][:, None] for m in sorted(features)], axis=-1)
+
+
+def presence(tokens: Mapping[str, Tokens], present: Mapping[str, Array]) -> Array:
+    """[B, M], by name of modality: 1 where it is there and has a token, else 0."""
+    return jnp.stack([present[m] * tokens[m].mask.max(1) for m in sorted(tokens)], axis=1)
+
+
+def tell_shares(module: nn.Module, names: Mapping[str, Tokens], shares: Array) -> None:
+    """Sows into "intermediates" how much [B, M] of the features each modality makes up."""
+    for m, share in zip(sorted(names), shares.T, strict=True):
+        module.sow("intermediates", m, share)
+
+
 class Plain(nn.Module):
     """Concatenation of each modality's mean token as its encoder gives it, zeros where absent."""
 
     @nn.compact
     def __call__(self, tokens: Mapping[str, Tokens], present: Mapping[str, Array]) -> Array:
-        """tokens {m: [B, L, D_m]}, present {m: [B]} -> [B, sum of D_m], by name of modality."""
-        return _joined({m: mean_pool(tokens[m]) for m in tokens}, present)
+        """tokens {m: [B, L_m, D_m]}, present {m: [B]} -> [B, sum of D_m], by name of modality."""
+        return joined({m: mean_pool(tokens[m]) for m in tokens}, present)
 
 
 class Concat(nn.Module):
@@ -31,10 +65,23 @@ class Concat(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: Mapping[str, Tokens], present: Mapping[str, Array]) -> Array:
-        """tokens {m: [B, L, D_m]}, present {m: [B]} -> [B, sum of D_m], by name of modality."""
-        normed = {m: nn.LayerNorm(name=f"norm_{m}")(mean_pool(tokens[m])) for m in sorted(tokens)}
-        return _joined(normed, present)
+        """tokens {m: [B, L_m, D_m]}, present {m: [B]} -> [B, sum of D_m], by name of modality."""
+        return joined(normed(tokens), present)
 
 
-def _joined(features: Mapping[str, Array], present: Mapping[str, Array]) -> Array:
-    return jnp.concatenate([features[m] * present[m][:, None] for m in sorted(features)], axis=-1)
+class WeightedSum(nn.Module):
+    """The mean of the modalities that are there, in a common space and by learned weights."""
+
+    features: int = 256
+
+    @nn.compact
+    def __call__(self, tokens: Mapping[str, Tokens], present: Mapping[str, Array]) -> Array:
+        """tokens {m: [B, L_m, D_m]}, present {m: [B]} -> [B, features], zero if none is there.
+
+        Sows into "intermediates" the weight [B] of each modality.
+        """
+        there = presence(tokens, present)
+        logits = self.param("weights", nn.initializers.zeros, (len(tokens),))
+        weights = masked_softmax(jnp.broadcast_to(logits, there.shape), there)
+        tell_shares(self, tokens, weights)
+        return jnp.einsum("bm,bmf->bf", weights, projected(tokens, self.features))

@@ -1,5 +1,7 @@
 """What every fusion promises, over all that can be named in a config; attention by itself."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from experiments import build
 from fsjax.fusion.attention import Attention, attention_shares, masked_softmax
 from fsjax.fusion.pooled import mean_pool
 from fsjax.types import Tokens
+from tests.fusion import naive
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
@@ -54,10 +57,32 @@ def masked_values(tokens, garbage):
     return {name: replace(name) for name in tokens}
 
 
-@pytest.fixture(scope="module", params=build.FUSIONS)
+# Fusions that tell how much of the features each modality makes up.
+TELLING = ("attention", "sum", "gated", "cross_attention", "experts")
+
+
+@cache
+def of_fusion(name):
+    """Parameters of a fusion, what it tells of modalities, features."""
+    fusion = build.FUSIONS[name]()
+
+    @jax.jit
+    def run(key, tokens, present):
+        params = shaken(fusion.init(key, tokens, present).get("params", {}))
+        z, told = fusion.apply({"params": params}, tokens, present, mutable=["intermediates"])
+        return params, {m: x[0] for m, x in told.get("intermediates", {}).items()}, z
+
+    return run(KEY, TOKENS, PRESENT)
+
+
+# Late fusions share a module, and differ by their heads.
+MODULES = [name for name in build.FUSIONS if name != "late_precision"]
+
+
+@pytest.fixture(scope="module", params=MODULES)
 def fused(request):
     """A fusion, its parameters and what it and its gradients are, all by one program."""
-    fusion = build.FUSIONS[request.param]()
+    fusion, params = build.FUSIONS[request.param](), of_fusion(request.param)[0]
 
     @jax.jit
     def run(params, tokens, present):
@@ -68,15 +93,43 @@ def fused(request):
         gradients, z = jax.grad(loss, (0, 1), has_aux=True)(params, tokens)
         return z, gradients
 
-    params = shaken(jax.jit(fusion.init)(KEY, TOKENS, PRESENT).get("params", {}))
     return fusion, params, run, run(params, TOKENS, PRESENT)
 
 
-def test_features_have_one_row_for_each_and_the_same_without_jit(fused):
+def test_features_are_the_same_without_jit_whatever_the_order_of_modalities(fused):
     fusion, params, _, (z, _) = fused
     assert z.shape[0] == 5 and z.ndim == 2
-    naive = fusion.apply({"params": params}, TOKENS, PRESENT)
-    np.testing.assert_allclose(naive, z, rtol=1e-4, atol=1e-5)
+    # With jit no order is seen: dictionaries are sorted.
+    tokens, present = ({m: x[m] for m in reversed(x)} for x in (TOKENS, PRESENT))
+    ours = fusion.apply({"params": params}, tokens, present)
+    np.testing.assert_allclose(ours, z, rtol=1e-4, atol=1e-5)
+
+
+NAIVE = {
+    "concat": naive.concat,
+    "sum": naive.weighted_sum,
+    "gated": naive.gated,
+    "film": naive.film,
+    "cross_attention": naive.cross_attention,
+    "bottleneck": naive.bottleneck,
+    "low_rank": naive.low_rank,
+    "experts": naive.experts,
+    "late": naive.late,
+}
+
+
+@pytest.mark.parametrize("name", NAIVE)
+def test_features_are_those_of_loops(name):
+    params, _, z = of_fusion(name)
+    params = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+    for i in (0, 1, 2):
+        row = {m: kept for m, x in TOKENS.items() if len(kept := kept_tokens(m, x, i))}
+        np.testing.assert_allclose(z[i], NAIVE[name](params, row), rtol=1e-4, atol=1e-5)
+
+
+def kept_tokens(name, tokens, row):
+    kept = np.asarray(tokens.mask[row] * PRESENT[name][row]) > 0
+    return np.asarray(tokens.values[row], np.float64)[kept]
 
 
 @pytest.mark.parametrize("garbage", [0.0, 1e4])
@@ -106,11 +159,16 @@ def test_rows_without_any_modality_are_zeros_and_all_gradients_finite(fused):
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
 
 
-def test_the_order_of_modalities_does_not_matter(fused):
-    fusion, params, _, (z, _) = fused
-    tokens, present = ({m: x[m] for m in reversed(x)} for x in (TOKENS, PRESENT))
-    ours = fusion.apply({"params": params}, tokens, present)
-    np.testing.assert_allclose(ours, z, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("name", TELLING)
+def test_what_modalities_make_up_is_told_and_nothing_where_they_are_absent(name):
+    _, shares, _ = of_fusion(name)
+    found = np.stack([shares[m] for m in sorted(TOKENS)])
+    here = np.stack([PRESENT[m] * TOKENS[m].mask.max(1) for m in sorted(TOKENS)])
+    assert (found[here > 0] > 0).all() and not found[here == 0].any()
+    if name == "experts":  # the prior makes up what is left
+        assert (found.sum(0) < 1).all()
+    else:
+        np.testing.assert_allclose(found.sum(0), here.max(0), rtol=1e-5)
 
 
 @jax.jit

@@ -1,0 +1,18 @@
+"""Every fusion on emoji, beside each modality alone.
+
+Command: python -m experiments.train --config=experiments/configs/emoji_fusions.py
+    --config.seed=0
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import build
+from experiments.configs import emoji
+
+
+def get_config() -> ConfigDict:
+    """The default configuration, compared by fusions and modalities."""
+    config = emoji.get_config()
+    fusions = [name for name in build.FUSIONS if name not in (config.fusion, "plain")]
+    config.compare = ",".join([*fusions, config.modalities])
+    return config
