@@ -76,7 +76,10 @@ def rows(number: int) -> Inputs:
 
 
 def support_of(inputs: Inputs, labels) -> Support:
-    return Support(inputs, np.asarray(labels, np.float32), Inputs({}, {}))
+    labels = np.asarray(labels, np.float32)
+    words = np.sin(np.arange(3 * labels.shape[1], dtype=np.float32)).reshape(-1, 3)
+    side = Inputs({"words": words}, {"words": np.ones(len(words), np.float32)})
+    return Support(inputs, labels, side)
 
 
 LABELS = np.eye(WAYS)[[0, 1, 2, 1]]
@@ -109,6 +112,7 @@ def model_of(names: dict[str, str]) -> build.Model:
     with pytest.MonkeyPatch.context() as patch, config.unlocked():
         patch.setitem(build.ENCODERS, "tiny", Tiny)
         config.encoders = {"a": "tiny", "b": "mlp", "tabular": "mlp"}
+        config.side = "words"
         return build.model(config)
 
 

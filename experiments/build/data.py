@@ -33,9 +33,8 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
       ValueError: if the data lack a modality, or a class is too small for the episodes asked.
     """
     whole = named(DATA, config.data, "name")(config.data)
-    whole = table.take_modalities(
-        whole, parse_names(config.modalities), parse_names(config.generation.side)
-    )
+    described = parse_names(config.side) + parse_names(config.generation.side)
+    whole = table.take_modalities(whole, parse_names(config.modalities), described)
     parts = {
         split: table.take_classes(whole, names)
         for split, names in _splits(config.data, whole.classes).items()

@@ -11,7 +11,7 @@ from experiments.names import check_name, named, parse_names, pick
 from fsjax import generators, heads
 from fsjax.encoders import audio, image, norms, tabular, text
 from fsjax.encoders.comparison import ConvRelation
-from fsjax.encoders.multimodal import Multimodal, as_network, encoded
+from fsjax.encoders.multimodal import Multimodal, as_network, encoded, multimodal
 from fsjax.encoders.transfer import frozen, passed_on
 from fsjax.fusion import attention, crossed, gated, pooled, products, stacked
 from fsjax.fusion.centred import Centred
@@ -19,7 +19,7 @@ from fsjax.generators import features
 from fsjax.heads import distances
 from fsjax.heads.late import alike, late, precision
 from fsjax.heads.relation import Relation
-from fsjax.learners import maml, metric
+from fsjax.learners import am3, maml, metric
 from fsjax.learners.gradient import (
     Rates,
     constant,
@@ -121,6 +121,7 @@ LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
         loop=implicit(strength=config.inner.strength, iterations=config.inner.iterations),
     ),
     "proto_maml": lambda network, config: _maml(network, config, layer=prototype_layer()),
+    "am3": lambda network, config: am3(network, _side(config), head(config)),
     "hallucinate": lambda network, config: hallucinate(
         network,
         metric(passed_on(FEATURES), head(config)),
@@ -145,6 +146,29 @@ CONDITIONS: dict[str, Callable[[str], Describe]] = {
     "side": by_side,
     "both": by_both,
 }
+
+
+# Heads whose task is the mean of each class.
+OF_MEANS = ("prototype", "relation", "simpleshot")
+
+
+def _side(config: ConfigDict) -> dict[str, Network]:
+    """Kind of class description -> the network that encodes it."""
+    if config.head not in OF_MEANS or config.fusion in LATE:
+        raise ValueError(
+            f"config.learner='am3' mixes the means of classes: take a head of "
+            f"{', '.join(OF_MEANS)} and none of the fusions {', '.join(LATE)}"
+        )
+    kinds = parse_names(config.side)
+    if not kinds:
+        raise ValueError(
+            "config.learner='am3' wants class descriptions: name them in config.side, words for "
+            "emoji"
+        )
+    # A norm of each row by itself: nothing calibrates what describes classes.
+    alone = config.copy_and_resolve_references()
+    alone.norm = "group"
+    return {kind: multimodal({kind: encoder(alone, kind)}, pooled.Plain()) for kind in kinds}
 
 
 def _describe(config: ConfigDict) -> Describe:
@@ -206,7 +230,7 @@ def _is_of_norm(path: str) -> bool:
 
 
 # Learners that see a row only through its features.
-EMBEDS = ("metric", "hallucinate")
+EMBEDS = ("metric", "hallucinate", "am3")
 # Heads that look at every pair of rows, so that drawing episodes is the smaller part.
 OF_PAIRS = ("triangular",)
 # For programs that run once: they take longer to compile than to run.
@@ -302,6 +326,12 @@ def encoder_name(config: ConfigDict, modality: str) -> str:
     return config.encoders.get(modality, config.encoders.tabular)
 
 
+def encoder(config: ConfigDict, modality: str) -> nn.Module:
+    """The encoder of a modality, or of a kind of class descriptions."""
+    make = pick(ENCODERS, encoder_name(config, modality), f"encoders.{modality}")
+    return make(named(NORMS, config, "norm"))
+
+
 def model(config: ConfigDict, base: Params | None = None) -> Model:
     """The network and the learner that a config names.
 
@@ -309,11 +339,7 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
       config: of the model.
       base: parameters of the network that are to stay as they are; it learns its own unless given.
     """
-    norm = named(NORMS, config, "norm")
-    encoders = {
-        modality: pick(ENCODERS, encoder_name(config, modality), f"encoders.{modality}")(norm)
-        for modality in parse_names(config.modalities)
-    }
+    encoders = {name: encoder(config, name) for name in parse_names(config.modalities)}
     fusion = named(FUSIONS, config, "fusion")()
     module = Multimodal(encoders, Centred(fusion) if config.head in CENTRED else fusion)
     make = named(LEARNERS, config, "learner")

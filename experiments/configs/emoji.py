@@ -39,8 +39,9 @@ def get_config() -> ConfigDict:
             "norm": "calibrated",  # batch statistics in training, the training set's at test
             "fusion": "attention",
             # metric | maml | anil | boil | meta_sgd | maml_pp | reptile | imaml | proto_maml
-            # | hallucinate
+            # | hallucinate | am3
             "learner": "metric",
+            "side": "",  # am3: kinds of class descriptions, each with an encoder; words, for emoji
             "inner": {  # the steps of learners that take gradients, from maml to proto_maml
                 "rate": 0.1,
                 "steps": 5,
