@@ -1,6 +1,6 @@
 """From a config to parts: the only place where names become factories."""
 
-from experiments.build.data import DATA, SPLITS, base_tables, tables
+from experiments.build.data import DATA, PRETRAINED, SPLITS, base_tables, encoders, read, tables
 from experiments.build.objectives import OBJECTIVES, Training, block, optimizer, training
 from experiments.build.parts import (
     CENTRED,
@@ -14,6 +14,7 @@ from experiments.build.parts import (
     LOSSES,
     NORMS,
     OF_PAIRS,
+    OF_ROWS,
     RELATIONS,
     ROWS_SHARE,
     RUNS_ONCE,
@@ -42,6 +43,8 @@ __all__ = [
     "NORMS",
     "OBJECTIVES",
     "OF_PAIRS",
+    "OF_ROWS",
+    "PRETRAINED",
     "RELATIONS",
     "ROWS_SHARE",
     "RUNS_ONCE",
@@ -54,11 +57,13 @@ __all__ = [
     "block",
     "distance",
     "encoder_name",
+    "encoders",
     "generator",
     "head",
     "model",
     "models",
     "optimizer",
+    "read",
     "tables",
     "training",
 ]
