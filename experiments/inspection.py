@@ -111,7 +111,7 @@ def _picture(
 
 def _drawings(episode: Episode) -> dict[str, np.ndarray]:
     parts = (episode.support.inputs.values, episode.query.values)
-    if "image" not in parts[0]:
+    if "image" not in parts[0] or parts[0]["image"].ndim < 4:  # a frozen encoder saw them
         return {}
     return {"picture_images": np.concatenate([np.asarray(part["image"]) for part in parts])}
 

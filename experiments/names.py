@@ -31,5 +31,12 @@ def parse_names(names: str) -> tuple[str, ...]:
 
 
 def parse_pairs(pairs: str) -> dict[str, str]:
-    """The pairs in a string like "image:images,tabular:margin"."""
+    """The pairs in a string like "image:images,tabular:margin".
+
+    Raises:
+      ValueError: if a name stands alone.
+    """
+    for pair in parse_names(pairs):
+        if ":" not in pair:
+            raise ValueError(f"{pair!r} in {pairs!r} is no pair: write {pair}:NAME")
     return dict(pair.split(":", 1) for pair in parse_names(pairs))

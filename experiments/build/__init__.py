@@ -1,6 +1,6 @@
 """From a config to parts: the only place where names become factories."""
 
-from experiments.build.data import DATA, SPLITS, base_tables, tables
+from experiments.build.data import DATA, PRETRAINED, SPLITS, base_tables, encoders, read, tables
 from experiments.build.objectives import OBJECTIVES, Training, block, optimizer, training
 from experiments.build.parts import (
     CENTRED,
@@ -15,6 +15,7 @@ from experiments.build.parts import (
     LOSSES,
     NORMS,
     OF_PAIRS,
+    OF_ROWS,
     RELATIONS,
     ROWS_SHARE,
     RUNS_ONCE,
@@ -44,6 +45,8 @@ __all__ = [
     "NORMS",
     "OBJECTIVES",
     "OF_PAIRS",
+    "OF_ROWS",
+    "PRETRAINED",
     "RELATIONS",
     "ROWS_SHARE",
     "RUNS_ONCE",
@@ -56,11 +59,13 @@ __all__ = [
     "block",
     "distance",
     "encoder_name",
+    "encoders",
     "generator",
     "head",
     "model",
     "models",
     "optimizer",
+    "read",
     "tables",
     "training",
 ]

@@ -1,19 +1,23 @@
 """From a config to the data that it names."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from experiments.cache import embedded
 from experiments.dealer import episode_settings
-from experiments.names import named, parse_names, parse_pairs, pick
-from fsjax.data import files, omniglot, pool, splits, table, tfds
+from experiments.names import check_name, named, parse_names, parse_pairs, pick
+from fsjax import pretrained
+from fsjax.data import files, grocery, omniglot, pool, splits, table, tfds
 from fsjax.data.emoji import emoji
 
 DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
     "emoji": lambda data: emoji(),
     "folder": lambda data: files.read_folder(data.path, image_size=data.image_size),
     "omniglot": lambda data: omniglot.read_omniglot(data.path, size=data.image_size),
+    "grocery": lambda data: grocery.read_grocery(data.path),
     "npz": lambda data: files.read_npz(data.path, modalities=parse_pairs(data.columns)),
     "tfds": lambda data: tfds.read_tfds(
         data.path,
@@ -23,7 +27,17 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
         image_size=data.image_size,
     ),
 }
-SPLITS = {"digest": splits.split_by_digest, "alphabet": omniglot.split_by_alphabet}
+# Halves: of a hundred classes, 20 in validation and test alike.
+_HALVES = {"train": 0.5, "validation": 0.25, "test": 0.25}
+SPLITS = {
+    "digest": splits.split_by_digest,
+    "halves": partial(splits.split_by_rank, fractions=_HALVES),
+    "alphabet": omniglot.split_by_alphabet,
+}
+PRETRAINED: dict[str, Callable[[], pretrained.Pretrained]] = {
+    "efficientnet_lite0": pretrained.efficientnet_lite0,
+    "minilm": pretrained.minilm,
+}
 
 
 def tables(config: ConfigDict) -> dict[str, table.Table]:
@@ -31,10 +45,10 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
 
     Raises:
       ValueError: if the data lack a modality, or a class is too small for the episodes asked.
+      ImportError: if the weights of a frozen encoder are not installed.
     """
-    whole = named(DATA, config.data, "name")(config.data)
-    described = parse_names(config.side) + parse_names(config.generation.side)
-    whole = table.take_modalities(whole, parse_names(config.modalities), described)
+    frozen = encoders(config)
+    whole = read(config)
     parts = {
         split: table.take_classes(whole, names)
         for split, names in _splits(config.data, whole.classes).items()
@@ -50,7 +64,43 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
         for one in settings:
             more = config.test.unknown if split == "test" else 0
             _check(config, split, parts[split], one | {"ways": one["ways"] + more})
-    return parts
+    return {split: embedded(part, frozen) for split, part in parts.items()}
+
+
+def read(config: ConfigDict) -> table.Table:
+    """All classes of the data that a config names, with the modalities that it names.
+
+    Raises:
+      ValueError: if the data lack a modality or a description.
+    """
+    whole = named(DATA, config.data, "name")(config.data)
+    described = parse_names(config.side) + parse_names(config.generation.side)
+    whole = table.take_modalities(whole, parse_names(config.modalities), described)
+    if unknown := set(parse_pairs(config.frozen)) - {*table.modalities(whole), *whole.side}:
+        raise ValueError(
+            f"config.frozen names {', '.join(sorted(unknown))}, which config.modalities and "
+            "config.side do not; name it there too, or take it out"
+        )
+    return whole
+
+
+def encoders(config: ConfigDict) -> dict[str, pretrained.Pretrained]:
+    """Modality or description -> the encoder that it is seen through, of those that stay as they
+    are.
+
+    Raises:
+      ValueError: if there is none of that name, or images are to be changed before it sees them.
+      ImportError: if its weights are not installed.
+    """
+    names = parse_pairs(config.frozen)
+    for name in names.values():
+        check_name(PRETRAINED, name, "frozen")
+    if "image" in names and config.train.warp:
+        raise ValueError(
+            "config.train.warp changes images in training, and config.frozen embeds them before: "
+            "set config.train.warp=0 or take image out of config.frozen"
+        )
+    return {modality: PRETRAINED[name]() for modality, name in names.items()}
 
 
 def _check(config: ConfigDict, split: str, part: table.Table, asked: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 from ml_collections import ConfigDict
 
-from experiments.names import check_name, named, parse_names, pick
+from experiments.names import check_name, named, parse_names, parse_pairs, pick
 from fsjax import generators, heads
 from fsjax.encoders import audio, image, norms, tabular, text
 from fsjax.encoders.comparison import ConvRelation
@@ -62,8 +62,11 @@ ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "ngrams": lambda norm: text.CharNgrams(),
     "ngrams_dropout": lambda norm: text.CharNgrams(dropout=0.5),
     "mlp": lambda norm: tabular.MLP(),
+    "linear": lambda norm: tabular.MLP(hidden=()),
     "raw": lambda norm: tabular.Raw(),
 }
+# Those that take table rows, as the features of a frozen encoder are.
+OF_ROWS = ("mlp", "linear", "raw")
 FUSIONS: dict[str, Callable[[], nn.Module]] = {
     "attention": attention.Attention,
     "concat": pooled.Concat,
@@ -322,8 +325,14 @@ def head(config: ConfigDict) -> Head:
 
 
 def encoder_name(config: ConfigDict, modality: str) -> str:
-    """The encoder of a modality; one that the config does not name is taken for table rows."""
-    return config.encoders.get(modality, config.encoders.tabular)
+    """The encoder of a modality; one that the config does not name is taken for table rows.
+
+    So is a frozen one, unless the config names an encoder of rows for it.
+    """
+    name = config.encoders.get(modality, config.encoders.tabular)
+    if modality in parse_pairs(config.frozen) and name not in OF_ROWS:
+        return config.encoders.tabular
+    return name
 
 
 def encoder(config: ConfigDict, modality: str) -> nn.Module:

@@ -19,9 +19,9 @@ def get_config() -> ConfigDict:
             # and divide the tasks. On CPU jax sees one, unless more are asked for: a core each.
             "devices": 0,
             "data": {
-                "name": "emoji",  # emoji | folder | npz | omniglot | tfds
+                "name": "emoji",  # emoji | folder | grocery | npz | omniglot | tfds
                 "path": "",  # of a folder or npz, of Omniglot's, or of a prepared TFDS version
-                "splits": "digest",  # of class names | alphabet (of Omniglot) | a JSON file
+                "splits": "digest",  # of names | halves | alphabet (of Omniglot) | a JSON file
                 "rotations": False,  # an image turned by 90, 180, 270 degrees is another class
                 "reflections": False,  # a training image mirrored is of another class
                 "columns": "",  # npz, tfds: modality:key,modality:key
@@ -30,6 +30,10 @@ def get_config() -> ConfigDict:
                 "image_size": 32,  # folder, omniglot, tfds
             },
             "modalities": "image,text,audio",
+            # Modalities, and descriptions of classes, seen once through a published encoder whose
+            # features are table rows from then on: image:efficientnet_lite0,text:minilm
+            "frozen": "",
+            # A frozen modality has that of table rows, unless this is linear, mlp or raw.
             "encoders": {
                 "image": "conv4",
                 "text": "ngrams",

@@ -160,8 +160,13 @@ def read_folder(
     return Table(tuple(classes), sources, {})
 
 
-def _load(path: Path, needed: set[str], optional: str) -> dict[str, np.ndarray]:
-    """The arrays of an npz that are asked for; the others stay packed."""
+def load_arrays(path: Path, needed: set[str], optional: str = "") -> dict[str, np.ndarray]:
+    """The arrays of an npz that are asked for; the others stay packed.
+
+    Raises:
+      FileNotFoundError: if there is no such file.
+      ValueError: if it is damaged, holds pickles or lacks an array that is needed.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file: name an npz")
     where, arrays = f"{path}", {}
@@ -254,7 +259,7 @@ def read_npz(
         another length than the labels, or if a label has no name.
     """
     path = Path(path)
-    arrays = _load(path, {labels, *modalities.values(), *([group] if group else [])}, names)
+    arrays = load_arrays(path, {labels, *modalities.values(), *([group] if group else [])}, names)
     label = _flat(path, labels, arrays[labels])
     for key in modalities.values():
         _check_length(path, key, arrays[key], len(label))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -34,17 +34,44 @@ def split_by_digest(
     Raises:
       ValueError: if the shares do not add up to one, or a class stands twice.
     """
-    fractions = fractions or FRACTIONS
+    return _split(classes, fractions or FRACTIONS, _position)
+
+
+def _split(
+    classes: Sequence[str], fractions: Mapping[str, float], position: Callable[[str], float]
+) -> dict[str, tuple[str, ...]]:
+    """Splits classes where their positions in [0, 1) lie between the sums of the shares."""
     if not np.isclose(sum(fractions.values()), 1.0):
         raise ValueError(f"the shares of a split must add up to 1, got {dict(fractions)}")
     edges = np.cumsum([0.0, *fractions.values()])
     edges[-1] = np.inf
     splits = {
-        split: tuple(name for name in classes if low <= _position(name) < high)
+        split: tuple(name for name in classes if low <= position(name) < high)
         for split, (low, high) in zip(fractions, pairwise(edges), strict=True)
     }
     check_splits(splits)
     return splits
+
+
+def split_by_rank(
+    classes: Sequence[str], fractions: Mapping[str, float]
+) -> dict[str, tuple[str, ...]]:
+    """Splits classes in the order of a digest of their names, for sets so small that the shares
+    of `split_by_digest` would come out too unlike what is asked; a new class moves others.
+
+    Args:
+      classes: names of the classes, all different.
+      fractions: split -> share of the classes, exact but for rounding.
+
+    Returns:
+      split -> names of its classes, in the order given.
+
+    Raises:
+      ValueError: as `split_by_digest`.
+    """
+    ranked = sorted(classes, key=_position)
+    places = {name: (i + 0.5) / len(ranked) for i, name in enumerate(ranked)}
+    return _split(classes, fractions, places.__getitem__)
 
 
 def read_splits(path: str | Path) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,103 @@
+"""Features of frozen encoders, computed once and kept on disk."""
+
+import hashlib
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from fsjax.data.table import Rows, Table
+from fsjax.pretrained import Pretrained
+
+BLOCK = 256  # rows of a file: what is lost at most when a run is killed
+
+
+def folder() -> Path:
+    """Where features lie: FSJAX_CACHE, or ~/.cache/fsjax."""
+    return Path(os.environ.get("FSJAX_CACHE") or "~/.cache/fsjax").expanduser() / "features"
+
+
+def features(encoder: Pretrained, rows: np.ndarray) -> np.ndarray:
+    """What an encoder makes of rows, read from the cache where it has seen them before.
+
+    Blocks of rows are files of their own, named by a digest of the encoder's weights and of what
+    the rows hold: one that was killed goes on where it was, and no file is ever out of date.
+
+    Args:
+      encoder: any of `fsjax.pretrained`.
+      rows: [N, ...], as it takes them.
+
+    Returns:
+      [N, D] float32.
+    """
+    blocks = [rows[start : start + BLOCK] for start in range(0, max(len(rows), 1), BLOCK)]
+    paths = [folder() / encoder.name / f"{_digest(encoder, block)}.npy" for block in blocks]
+    held = [_read(path, block) for path, block in zip(paths, blocks, strict=True)]
+    lacking = [i for i, found in enumerate(held) if found is None]
+    told = f"{encoder.name}, {sum(len(blocks[i]) for i in lacking)} rows"
+    hidden = not (lacking and sys.stdout.isatty())
+    for i in track(lacking, told, disable=hidden):
+        held[i] = encoder.embed(blocks[i])
+        _write(paths[i], held[i])
+    return np.concatenate(held)
+
+
+def embedded(table: Table, encoders: Mapping[str, Pretrained]) -> Table:
+    """A table with modalities and class descriptions seen through frozen encoders.
+
+    Args:
+      table: the data.
+      encoders: name of a modality, of a description or of both -> its encoder.
+
+    Returns:
+      The table, in which these are features [N, D] float32.
+
+    Raises:
+      ValueError: naming it, if what a table holds is nothing that its encoder takes.
+    """
+
+    def seen(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {
+            name: _named(name, encoders[name], x) if name in encoders else x
+            for name, x in values.items()
+        }
+
+    def source(rows: Rows) -> Rows:
+        return rows._replace(values=seen(rows.values))
+
+    sources = {name: source(rows) for name, rows in table.sources.items()}
+    return table._replace(sources=sources, side=seen(table.side))
+
+
+def _named(name: str, encoder: Pretrained, rows: np.ndarray) -> np.ndarray:
+    try:
+        return features(encoder, rows)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be frozen by {encoder.name}: {error}") from error
+
+
+def _digest(encoder: Pretrained, rows: np.ndarray) -> str:
+    content = hashlib.sha256(f"{encoder.digest} {rows.dtype} {rows.shape}".encode())
+    content.update(np.ascontiguousarray(rows))
+    return content.hexdigest()
+
+
+def _read(path: Path, rows: np.ndarray) -> np.ndarray | None:
+    """The features of rows as kept, or None if they are absent or damaged."""
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.ndim == 2 and len(found) == len(rows) else None
+
+
+def _write(path: Path, found: np.ndarray) -> None:
+    """Writes a file that is whole whenever it is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    with unfinished.open("wb") as file:
+        np.save(file, found)
+    unfinished.replace(path)

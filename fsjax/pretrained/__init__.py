@@ -1,0 +1,19 @@
+"""Published weights: each factory gives a `Pretrained` encoder of rows of a table."""
+
+from fsjax.pretrained.efficientnet import (
+    EfficientNetLite0,
+    efficientnet_lite0,
+    load_efficientnet_lite0,
+)
+from fsjax.pretrained.encoder import Pretrained
+from fsjax.pretrained.minilm import MiniLM, load_minilm, minilm
+
+__all__ = [
+    "EfficientNetLite0",
+    "MiniLM",
+    "Pretrained",
+    "efficientnet_lite0",
+    "load_efficientnet_lite0",
+    "load_minilm",
+    "minilm",
+]

