@@ -10,7 +10,7 @@ from experiments.cache import embedded
 from experiments.dealer import episode_settings
 from experiments.names import check_name, named, parse_names, parse_pairs, pick
 from fsjax import pretrained
-from fsjax.data import files, grocery, omniglot, pool, splits, table, tfds
+from fsjax.data import files, grocery, omniglot, pool, speech_commands, splits, table, tfds
 from fsjax.data.emoji import emoji
 
 DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
@@ -18,6 +18,7 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
     "folder": lambda data: files.read_folder(data.path, image_size=data.image_size),
     "omniglot": lambda data: omniglot.read_omniglot(data.path, size=data.image_size),
     "grocery": lambda data: grocery.read_grocery(data.path),
+    "speech_commands": lambda data: speech_commands.read_speech_commands(data.path),
     "npz": lambda data: files.read_npz(data.path, modalities=parse_pairs(data.columns)),
     "tfds": lambda data: tfds.read_tfds(
         data.path,
@@ -64,7 +65,15 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
         for one in settings:
             more = config.test.unknown if split == "test" else 0
             _check(config, split, parts[split], one | {"ways": one["ways"] + more})
-    return {split: embedded(part, frozen) for split, part in parts.items()}
+    parts = {split: embedded(part, frozen) for split, part in parts.items()}
+    return table.standardise(parts, _standardised(config))
+
+
+def _standardised(config: ConfigDict) -> tuple[str, ...]:
+    names = parse_names(config.data.standardise)
+    for name in names:
+        check_name(parse_names(config.modalities), name, "data.standardise")
+    return names
 
 
 def read(config: ConfigDict) -> table.Table:

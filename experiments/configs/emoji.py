@@ -19,7 +19,8 @@ def get_config() -> ConfigDict:
             # and divide the tasks. On CPU jax sees one, unless more are asked for: a core each.
             "devices": 0,
             "data": {
-                "name": "emoji",  # emoji | folder | grocery | npz | omniglot | tfds
+                # emoji | folder | grocery | npz | omniglot | speech_commands | tfds
+                "name": "emoji",
                 "path": "",  # of a folder or npz, of Omniglot's, or of a prepared TFDS version
                 "splits": "digest",  # of names | halves | alphabet (of Omniglot) | a JSON file
                 "rotations": False,  # an image turned by 90, 180, 270 degrees is another class
@@ -27,6 +28,8 @@ def get_config() -> ConfigDict:
                 "columns": "",  # npz, tfds: modality:key,modality:key
                 "label": "label",  # tfds: the feature that names the class
                 "parts": "",  # tfds: its splits to read, as in train,test; all unless named
+                # Modalities at mean 0 and deviation 1, number by number, over the training rows.
+                "standardise": "",
                 "image_size": 32,  # folder, omniglot, tfds
             },
             "modalities": "image,text,audio",

@@ -10,9 +10,14 @@ from experiments import build
 from experiments.configs import emoji
 
 
+def compared(config: ConfigDict) -> str:
+    """Every fusion but those that a config has or that is one alone, and each modality alone."""
+    fusions = [name for name in build.FUSIONS if name not in (config.fusion, "plain")]
+    return ",".join([*fusions, config.modalities])
+
+
 def get_config() -> ConfigDict:
     """The default configuration, compared by fusions and modalities."""
     config = emoji.get_config()
-    fusions = [name for name in build.FUSIONS if name not in (config.fusion, "plain")]
-    config.compare = ",".join([*fusions, config.modalities])
+    config.compare = compared(config)
     return config

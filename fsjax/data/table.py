@@ -99,3 +99,35 @@ def take_modalities(table: Table, names: tuple[str, ...], side: tuple[str, ...] 
     return Table(
         table.classes, {name: source for name, source in kept.items() if source.values}, described
     )
+
+
+def standardise(tables: Mapping[str, Table], names: tuple[str, ...]) -> dict[str, Table]:
+    """Values less their mean over the training rows, in units of their standard deviation there.
+
+    Args:
+      tables: split -> table; the statistics are those of "train" alone, of the rows observed.
+      names: of the modalities to change; a value that does not vary in training becomes zero.
+
+    Returns:
+      split -> table, the modalities named as float32.
+    """
+    moments = {}
+    for source in tables["train"].sources.values():
+        for name in set(names) & set(source.values):
+            seen = source.values[name][source.present[name] > 0].astype(np.float32)
+            deviation = seen.std(0)
+            # One that differs by rounding alone does not vary.
+            varies = deviation > 1e-5 * np.abs(seen).max(0)
+            moments[name] = seen.mean(0), np.where(varies, deviation, np.inf)
+
+    def change(source: Rows) -> Rows:
+        values = {
+            name: (x - moments[name][0]) / moments[name][1] if name in moments else x
+            for name, x in source.values.items()
+        }
+        return source._replace(values=values)
+
+    return {
+        split: each._replace(sources={name: change(s) for name, s in each.sources.items()})
+        for split, each in tables.items()
+    }

@@ -2,7 +2,7 @@
 
 import flax.linen as nn
 
-from fsjax.encoders.layers import ConvBlock, Norm, ToTokens, as_float, flat_token
+from fsjax.encoders.layers import ConvBlock, Norm, ToTokens, as_image, flat_token
 from fsjax.encoders.norms import CalibratedNorm
 from fsjax.types import Array, Tokens
 
@@ -20,7 +20,7 @@ class ConvAudio(nn.Module):
 
         Each block halves both axes, so P = frames / 2^blocks * mels / 2^blocks places.
         """
-        x = as_float(x)[..., None]
+        x = as_image(x)
         for features in self.features:
             x = ConvBlock(features, self.norm)(x, weight, train=train)
         return self.tokens(x)

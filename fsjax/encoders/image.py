@@ -10,7 +10,7 @@ from fsjax.encoders.layers import (
     Norm,
     StridedBlock,
     ToTokens,
-    as_float,
+    as_image,
     flat_token,
     spatial_tokens,
 )
@@ -31,11 +31,11 @@ class Conv4(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
-        """x [B, H, W, C] uint8 or float, weight [B] -> tokens [B, 1, D].
+        """x [B, H, W, C] or [B, H, W], uint8 or float, weight [B] -> tokens [B, 1, D].
 
         D is features[-1] for each place that is left, H / 2^pooled * W / 2^pooled.
         """
-        x = as_float(x)
+        x = as_image(x)
         for block, features in enumerate(self.features):
             pool = max_pool2x2 if block < self.pooled else _as_is
             x = ConvBlock(features, self.norm, pool)(x, weight, train=train)
@@ -53,11 +53,11 @@ class StridedConv4(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
-        """x [B, H, W, C] uint8 or float, weight [B] -> tokens [B, 1, D].
+        """x [B, H, W, C] or [B, H, W], uint8 or float, weight [B] -> tokens [B, 1, D].
 
         D is features[-1] for each place that is left, H / 16 * W / 16, rounded up.
         """
-        x = as_float(x)
+        x = as_image(x)
         for features in self.features:
             x = StridedBlock(features, self.norm)(x, weight, train=train)
         return self.tokens(x)
@@ -91,8 +91,11 @@ class ResNet12(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
-        """x [B, H, W, C] uint8 or float, weight [B] -> tokens [B, H/16 * W/16, features[-1]]."""
-        x = as_float(x)
+        """x [B, H, W, C] or [B, H, W], uint8 or float, weight [B] -> tokens [B, P, features[-1]].
+
+        P = H / 16 * W / 16 places.
+        """
+        x = as_image(x)
         for features in self.features:
             x = _ResidualBlock(features, self.norm)(x, weight, train=train)
         return spatial_tokens(x)

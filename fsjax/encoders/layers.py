@@ -19,6 +19,11 @@ def as_float(x: Array) -> Array:
     return x / 127.5 - 1.0 if x.dtype == jnp.uint8 else x
 
 
+def as_image(x: Array) -> Array:
+    """Pictures [B, H, W, C] as `as_float`, those [B, H, W] of one channel [B, H, W, 1]."""
+    return as_float(x[..., None] if x.ndim == 3 else x)
+
+
 def spatial_tokens(x: Array) -> Tokens:
     """Feature maps [B, H, W, D] as tokens [B, H * W, D], none of them padding."""
     tokens = x.reshape(len(x), -1, x.shape[-1])

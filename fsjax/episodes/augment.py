@@ -18,8 +18,8 @@ def warp_images(key: Key, episode: Episode, *, amount: float, modality: str = "i
       key: a random key; each image has a map of its own.
       episode: without a task axis.
       amount: standard deviation of the map's entries, without unit.
-      modality: that holds images [B, H, W, C], uint8 or float; beyond its border an image goes on
-        as the border is.
+      modality: that holds images [B, H, W, C] or [B, H, W], uint8 or float; beyond its border an
+        image goes on as the border is.
 
     Returns:
       The episode with other images, of the same type; the other modalities are left as they are.
@@ -42,13 +42,15 @@ def warp(image: Array, change: Array) -> Array:
     """An image seen through an affine map of its plane, interpolated linearly.
 
     Args:
-      image: [H, W, C].
+      image: [H, W, C], or [H, W].
       change: [2, 3], what is added to the identity map of the plane, whose unit is half the
         side: a place p = (row, column, 1) of the result shows the place p + change p.
 
     Returns:
-      [H, W, C] of the same type, integers rounded.
+      The same shape and type, integers rounded.
     """
+    if image.ndim == 2:
+        return warp(image[..., None], change)[..., 0]
     half = jnp.array([(side - 1) / 2 for side in image.shape[:2]])
     linear = jnp.eye(2) + half[:, None] * change[:, :2] / half
     # From the map around the middle, in halves of sides, to one around the corner, in pixels.
