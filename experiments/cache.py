@@ -28,12 +28,12 @@ def features(encoder: Pretrained, rows: np.ndarray) -> np.ndarray:
 
     Args:
       encoder: any of `fsjax.pretrained`.
-      rows: [N, ...], as it takes them.
+      rows: [N, ...], as it takes them, N at least 1.
 
     Returns:
       [N, D] float32.
     """
-    blocks = [rows[start : start + BLOCK] for start in range(0, max(len(rows), 1), BLOCK)]
+    blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
     paths = [folder() / encoder.name / f"{_digest(encoder, block)}.npy" for block in blocks]
     held = [_read(path, block) for path, block in zip(paths, blocks, strict=True)]
     lacking = [i for i, found in enumerate(held) if found is None]

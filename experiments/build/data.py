@@ -28,7 +28,7 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
         image_size=data.image_size,
     ),
 }
-# Halves: of a hundred classes, 20 in validation and test alike.
+# Of eighty classes these leave 20 each for validation and test.
 _HALVES = {"train": 0.5, "validation": 0.25, "test": 0.25}
 SPLITS = {
     "digest": splits.split_by_digest,
@@ -38,6 +38,7 @@ SPLITS = {
 PRETRAINED: dict[str, Callable[[], pretrained.Pretrained]] = {
     "efficientnet_lite0": pretrained.efficientnet_lite0,
     "minilm": pretrained.minilm,
+    "conse": pretrained.conse,
 }
 
 
@@ -50,6 +51,20 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
     """
     frozen = encoders(config)
     whole = read(config)
+    parts = _parts(config, whole)
+    asked = episode_settings(config)
+    if config.test.calibrate:
+        asked["validation"] += asked["test"]
+    for split, settings in asked.items():
+        for one in settings:
+            more = config.test.unknown if split == "test" else 0
+            _check(config, split, parts[split], one | {"ways": one["ways"] + more})
+    # Embedded before they are split, rows are the same to the cache in whatever split they are.
+    parts = _parts(config, embedded(whole, frozen)) if frozen else parts
+    return table.standardise(parts, _standardised(config))
+
+
+def _parts(config: ConfigDict, whole: table.Table) -> dict[str, table.Table]:
     parts = {
         split: table.take_classes(whole, names)
         for split, names in _splits(config.data, whole.classes).items()
@@ -58,15 +73,7 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
         parts = {split: omniglot.with_rotations(part) for split, part in parts.items()}
     if config.data.reflections:
         parts["train"] = omniglot.with_reflections(parts["train"])
-    asked = episode_settings(config)
-    if config.test.calibrate:
-        asked["validation"] += asked["test"]
-    for split, settings in asked.items():
-        for one in settings:
-            more = config.test.unknown if split == "test" else 0
-            _check(config, split, parts[split], one | {"ways": one["ways"] + more})
-    parts = {split: embedded(part, frozen) for split, part in parts.items()}
-    return table.standardise(parts, _standardised(config))
+    return parts
 
 
 def _standardised(config: ConfigDict) -> tuple[str, ...]:
@@ -104,10 +111,14 @@ def encoders(config: ConfigDict) -> dict[str, pretrained.Pretrained]:
     names = parse_pairs(config.frozen)
     for name in names.values():
         check_name(PRETRAINED, name, "frozen")
-    if "image" in names and config.train.warp:
+    data, train = config.data, config.train
+    changes = {"train.warp": train.warp}
+    changes |= {"data.rotations": data.rotations, "data.reflections": data.reflections}
+    if "image" in names and any(changes.values()):
+        key = next(key for key, value in changes.items() if value)
         raise ValueError(
-            "config.train.warp changes images in training, and config.frozen embeds them before: "
-            "set config.train.warp=0 or take image out of config.frozen"
+            f"config.{key} changes images that config.frozen has embedded before: leave it at its "
+            "default or take image out of config.frozen"
         )
     return {modality: PRETRAINED[name]() for modality, name in names.items()}
 

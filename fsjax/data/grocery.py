@@ -31,8 +31,9 @@ def read_grocery(path: str | Path, *, size: int = 112, length: int = 540) -> Tab
     Returns:
       A table of one source, "image" [N, size, size, 3] uint8, whose groups are the parts of the
       official split of the photos, which leaves classes whole. A class is described by
-      "description" [C, length] and "coarse" [C, 32] int32, bytes of a text and of the kind of
-      product, and by "icon" [C, size, size, 3] uint8, its picture in a studio.
+      "description" [C, length], "name" [C, 64] and "coarse" [C, 32] int32, bytes of a text, of
+      the name and of the kind of product, and by "icon" [C, size, size, 3] uint8, its picture in
+      a studio.
 
     Raises:
       FileNotFoundError: if there is no such file.
@@ -47,6 +48,7 @@ def read_grocery(path: str | Path, *, size: int = 112, length: int = 540) -> Tab
     side = {
         "description": encode_texts(arrays["descriptions"].tolist(), length),
         "coarse": encode_texts(arrays["coarse"].tolist(), 32),
+        "name": encode_texts([name.replace("-", " ") for name in names], 64),
         "icon": _pictures(path, arrays, "iconic_", size),
     }
     return Table(names, {"image": source}, side)

@@ -1,5 +1,6 @@
 """Published weights: each factory gives a `Pretrained` encoder of rows of a table."""
 
+from fsjax.pretrained.conse import conse
 from fsjax.pretrained.efficientnet import (
     EfficientNetLite0,
     efficientnet_lite0,
@@ -12,6 +13,7 @@ __all__ = [
     "EfficientNetLite0",
     "MiniLM",
     "Pretrained",
+    "conse",
     "efficientnet_lite0",
     "load_efficientnet_lite0",
     "load_minilm",

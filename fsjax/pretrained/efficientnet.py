@@ -157,20 +157,21 @@ def _published(path: Path) -> str:
     return ".".join([*parts, of_norm[own] if norm else own.replace("kernel", "weight")])
 
 
-def efficientnet_lite0(*, size: int = 160) -> Pretrained:
+def efficientnet_lite0(*, size: int = 160, classes: int | None = None) -> Pretrained:
     """Features of images by EfficientNet-Lite0 (Tan & Le 2019, https://arxiv.org/abs/1905.11946).
 
     Args:
       size: side to which images are resized, in pixels; the weights were trained with 224.
+      classes: 1000 for the logits of ImageNet's classes in place of features.
 
     Returns:
-      Images [N, H, H, 3] uint8 -> [N, 1280].
+      Images [N, H, H, 3] uint8 -> [N, 1280], or logits [N, classes].
 
     Raises:
       ImportError, ValueError: as `load_efficientnet_lite0`.
       ValueError: `embed`, if rows are no such images.
     """
-    module, params = load_efficientnet_lite0()
+    module, params = load_efficientnet_lite0(classes=classes)
     forward = _compiled(module, size)
 
     def embed(images: np.ndarray) -> np.ndarray:
@@ -183,7 +184,7 @@ def efficientnet_lite0(*, size: int = 160) -> Pretrained:
             )
         return in_batches(partial(forward, params), images, batch=32)
 
-    key = digest(package_file(PACKAGE, FILE), size=size)
+    key = digest(package_file(PACKAGE, FILE), size=size, classes=classes)
     return Pretrained("efficientnet_lite0", key, "image", embed)
 
 

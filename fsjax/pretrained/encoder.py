@@ -55,11 +55,16 @@ def in_batches(apply: Callable[..., np.ndarray], *rows: np.ndarray, batch: int) 
 
     Returns:
       [N, D] float32.
+
+    Raises:
+      ValueError: if there are no rows.
     """
     count = len(rows[0])
+    if not count:
+        raise ValueError("there are no rows to embed")
     blocks = []
-    for start in range(0, max(count, 1), batch):
+    for start in range(0, count, batch):
         # The last row again: the result of a filler is thrown away.
-        index = np.minimum(np.arange(start, start + batch), max(count - 1, 0))
+        index = np.minimum(np.arange(start, start + batch), count - 1)
         blocks.append(np.asarray(apply(*(x[index] for x in rows)), np.float32))
     return np.concatenate(blocks)[:count]

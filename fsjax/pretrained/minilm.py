@@ -139,6 +139,18 @@ def word_pieces() -> Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]]:
     return split
 
 
+def embed_sentences() -> Callable[[Sequence[str]], np.ndarray]:
+    """Texts -> features [N, 384] of unit length, as `minilm` gives them.
+
+    Raises:
+      ImportError, ValueError: as `load_minilm` and `word_pieces`.
+    """
+    split = word_pieces()
+    module, params = load_minilm()
+    forward = jax.jit(lambda params, ids, mask: module.apply({"params": params}, ids, mask))
+    return lambda texts: in_batches(partial(forward, params), *split(texts), batch=32)
+
+
 def minilm() -> Pretrained:
     """Features of texts by all-MiniLM-L6-v2 (Reimers & Gurevych 2019,
     https://arxiv.org/abs/1908.10084; https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2).
@@ -147,18 +159,20 @@ def minilm() -> Pretrained:
       Texts [N, L] int32, UTF-8 bytes plus one and 0 for padding -> [N, 384] of unit length.
 
     Raises:
-      ImportError, ValueError: as `load_minilm` and `word_pieces`.
+      ImportError, ValueError: as `embed_sentences`.
       ValueError: `embed`, if rows are no such texts.
     """
-    split = word_pieces()
-    module, params = load_minilm()
-    forward = jax.jit(lambda params, ids, mask: module.apply({"params": params}, ids, mask))
+    of_sentences = embed_sentences()
 
     def embed(texts: np.ndarray) -> np.ndarray:
-        return in_batches(partial(forward, params), *split(decode_texts(texts)), batch=32)
+        return of_sentences(decode_texts(texts))
 
-    path = package_file(PACKAGE, f"{FOLDER}/model.safetensors")
-    return Pretrained("minilm", digest(path, longest=LONGEST), "text", embed)
+    return Pretrained("minilm", minilm_digest(), "text", embed)
+
+
+def minilm_digest() -> str:
+    """A digest of all that its features depend on."""
+    return digest(package_file(PACKAGE, f"{FOLDER}/model.safetensors"), longest=LONGEST)
 
 
 def decode_texts(codes: np.ndarray) -> list[str]:

@@ -34,7 +34,7 @@ def arrays():
         "offsets": offsets,
         "cls": np.array([0, 1, 1, 0], np.int16),
         "split": np.array([0, 2, 1, 2], np.int8),
-        "names": np.array(["Lime", "Kiwi"]),
+        "names": np.array(["Sour-Lime", "Kiwi"]),
         "coarse": np.array(["Citrus", "Kiwi"]),
         "descriptions": np.array(["Crème of limes", "Green"]),
         "iconic_jpeg": iconic,
@@ -50,13 +50,14 @@ def written(tmp_path, **changes):
 
 def test_photos_are_rows_and_what_a_shop_says_describes_classes(tmp_path):
     table = read_grocery(written(tmp_path), size=8, length=20)
-    assert table.classes == ("Lime", "Kiwi")
+    assert table.classes == ("Sour-Lime", "Kiwi")
     values, present, labels, group = table.sources["image"]
     assert values["image"].shape == (4, 8, 8, 3) and values["image"].dtype == np.uint8
     assert labels.tolist() == [0, 1, 1, 0] and group.tolist() == [0, 2, 1, 2]
     assert (values["image"][1].mean((0, 1)) > 128).tolist() == [False, True, False]
     assert present["image"].tolist() == [1, 1, 1, 1]
     assert decode_texts(table.side["description"]) == ["crème of limes", "green"]
+    assert decode_texts(table.side["name"]) == ["sour lime", "kiwi"]
     assert decode_texts(table.side["coarse"]) == ["citrus", "kiwi"]
     assert table.side["icon"].shape == (2, 8, 8, 3) and table.side["icon"][0, 0, 0, 0] > 128
 

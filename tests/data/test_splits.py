@@ -2,13 +2,20 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsjax.data.splits import FRACTIONS, check_splits, read_splits, split_by_digest
+from fsjax.data.splits import (
+    FRACTIONS,
+    check_splits,
+    read_splits,
+    split_by_digest,
+    split_by_rank,
+)
 
 NAMES = st.lists(st.text(max_size=5), unique=True, max_size=30)
 
@@ -36,6 +43,21 @@ def test_the_shares_are_met_within_four_standard_errors():
     for split, share in FRACTIONS.items():
         tolerance = 4 * np.sqrt(share * (1 - share) / 4000)
         assert abs(len(splits[split]) / 4000 - share) < tolerance
+
+
+@settings(max_examples=30, deadline=None)
+@given(NAMES)
+def test_shares_by_rank_are_exact_and_in_the_order_of_the_digest(names):
+    shares = {"train": 0.5, "validation": 0.25, "test": 0.25}
+    splits = split_by_rank(names, shares)
+    assert Counter(name for part in splits.values() for name in part) == Counter(names)
+    for split, share in shares.items():
+        assert abs(len(splits[split]) - share * len(names)) <= 1
+    # A class of an early split by digest is in no later one by rank than a class after it.
+    digest, order = split_by_digest(names, shares), list(shares)
+    rank = {name: order.index(split) for split in order for name in splits[split]}
+    for early, late in pairwise(order):
+        assert all(rank[a] <= rank[b] for a in digest[early] for b in digest[late])
 
 
 def test_other_shares_and_names_of_splits_are_possible():

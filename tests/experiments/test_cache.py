@@ -50,7 +50,6 @@ def test_rows_are_embedded_once(folder):
     cache.features(encoder(embed), numbers() + 1)
     cache.features(encoder(embed), numbers().astype(np.float32))
     assert embed.asked == 4 * [4, 4, 2]
-    assert cache.features(encoder(embed), numbers(0)).shape == (0, 1)
 
 
 def test_what_was_killed_goes_on_where_it_was():
@@ -124,6 +123,7 @@ def test_a_config_freezes_a_modality_and_every_encoder_of_rows_takes_it(frozen_e
         ({"frozen": "image"}, "'image' in 'image' is no pair: write image:NAME"),
         ({"frozen": "image:doubles,words:doubles"}, "config.frozen names words"),
         ({"train": {"warp": 0.1}}, "config.train.warp changes images"),
+        ({"data": {"reflections": True}}, "config.data.reflections changes images"),
     ],
 )
 def test_what_cannot_be_frozen_is_said(frozen_emoji, changes, message):
