@@ -1,4 +1,12 @@
-"""Groceries photographed in shops, through a frozen image encoder."""
+"""Groceries photographed in shops, through a frozen image encoder.
+
+Claim: on 20 products never seen, a linear map of the features of EfficientNet-Lite0, learned by
+prototypes on 40 other products, is above the features as they are by 5.9 +- 0.7 points in 5-way
+1-shot, 1.6 +- 0.4 in 5-way 5-shot, 6.2 +- 0.3 in 20-way 1-shot and 1.8 +- 0.3 in 20-way 5-shot.
+Cost: 8 minutes on a core shared with much else, of which most go to embedding 5421 photos, once.
+Command: python -m experiments.train --config=experiments/configs/grocery.py
+    --config.data.path=FOLDER/grocery112.npz
+"""
 
 from ml_collections import ConfigDict
 
