@@ -5,6 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from experiments.build.conditions import check_conditions
 from experiments.dealer import episode_settings
 from experiments.names import named, parse_names, parse_pairs, pick
 from fsjax.data import files, omniglot, pool, splits, table, tfds
@@ -45,12 +46,14 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
     if config.data.reflections:
         parts["train"] = omniglot.with_reflections(parts["train"])
     asked = episode_settings(config)
-    if config.test.calibrate:
+    # There a temperature is chosen, and what each modality alone is worth.
+    if config.test.calibrate or config.test.missing:
         asked["validation"] += asked["test"]
     for split, settings in asked.items():
         for one in settings:
             more = config.test.unknown if split == "test" else 0
             _check(config, split, parts[split], one | {"ways": one["ways"] + more})
+    check_conditions(config, parts["test"])
     return parts
 
 
