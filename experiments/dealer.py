@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from experiments.names import parse_names
 from fsjax.episodes import sample
 from fsjax.episodes.augment import warp_images
-from fsjax.episodes.missing import drop_modalities
+from fsjax.episodes.missing import cross_modalities, drop_modalities
 from fsjax.episodes.open_set import sample_open_episode
 from fsjax.types import Episode, Key, Pool
 
@@ -39,12 +39,13 @@ def draw(config: ConfigDict) -> sample.Draw:
 
 
 def training_tasks(config: ConfigDict, train: Pool) -> Callable[[Key], Episode]:
-    """key -> a batch of training tasks, images warped and modalities dropped as the config asks."""
+    """key -> a batch of training tasks, rows changed and modalities hidden as the config asks."""
     names = parse_names(config.modalities)
     images, several = "image" in names, len(names) > 1
     changes = (
         (warp_images, "amount", config.train.warp * images),
         (drop_modalities, "rate", config.train.drop * several),
+        (cross_modalities, "share", config.train.cross * several),
     )
     settings = episode_settings(config)["train"][0] | {"tasks": config.train.tasks}
     asked = tuple(change for change in changes if change[-1])

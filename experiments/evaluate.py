@@ -2,6 +2,7 @@
 
     python -m experiments.evaluate --workdir DIR [--settings 10x1 10x5] [--queries N]
         [--episodes N] [--models NAME ...] [--shared-groups] [--calibrate] [--unknown N]
+        [--missing RATES] [--patterns SUPPORT>QUERY] [--corrupt MODALITY:HOW:LEVEL]
 
 Results are added to the run's results.jsonl, and the report is made again.
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import build, devices, jobs, report, results, scoring, tables
+from experiments import build, conditions, devices, jobs, report, results, scoring, tables
 from experiments.configs.emoji import get_config
 from experiments.names import check_name
 from fsjax.data.pool import make_pool
@@ -64,9 +65,11 @@ def evaluate_run(
     for name in chosen:
         job = jobs.prepare(build.models(trained)[name], pools["train"])
         params = jobs.trained_params(job, workdir / "models" / name)
-        variant = build.models(asked)[name]
-        lines += scoring.test(scoring.Scored(name, variant, job.model, params, pools), workdir)
+        scored = scoring.Scored(name, build.models(asked)[name], job.model, params, pools)
+        plain = scoring.test(scored, workdir)
+        lines += plain + conditions.test(scored, plain, workdir)
     lines += scoring.compare(chosen, asked, workdir)
+    lines += conditions.compare(chosen, asked, lines, workdir)
     results.append_new(workdir / "results.jsonl", lines)
     report.write_report([workdir], workdir / "report.html")
     return lines
@@ -96,6 +99,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--calibrate", action="store_true", help="choose a temperature on validation"
     )
     parser.add_argument("--unknown", type=int, default=0, help="classes of which only queries come")
+    parser.add_argument("--missing", default="", help="rates, as in 0.0,0.5 or 0.5>0.0")
+    parser.add_argument("--patterns", default="", help="support>query, as in text>image,image>text")
+    parser.add_argument("--corrupt", default="", help="as in image:noise:1.0,audio:babble:0")
     args = parser.parse_args(argv)
     try:
         trained = load_config(args.workdir)
@@ -104,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for key in ("settings", "queries", "episodes"):
             asked.test[key] = getattr(args, key) or asked.test[key]
         asked.test.update(calibrate=args.calibrate, unknown=args.unknown)
+        asked.test.update(missing=args.missing, patterns=args.patterns, corrupt=args.corrupt)
         asked.apart = asked.apart and not args.shared_groups
         lines = evaluate_run(args.workdir, trained, asked, args.models)
     except ValueError as error:

@@ -11,13 +11,14 @@ from ml_collections import ConfigDict
 from experiments import build, dealer, jobs
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table, take_classes
+from fsjax.evaluation.attribution import MOST, Attribution, attribute
 from fsjax.evaluation.episodic import episode_logits
 from fsjax.fusion.attention import Attention, attention_shares
 from fsjax.heads.prototype import class_means
-from fsjax.types import Array, Episode, Inputs, Key, Params, Pool, Sample
+from fsjax.types import Array, Episode, Inputs, Key, Learner, Params, Pool, Sample
 
 CONFUSION_CLASSES, CONFUSION_EPISODES = 20, 100
-PICTURE_CLASSES = 5
+PICTURE_CLASSES, ATTRIBUTED_EPISODES = 5, 200
 
 
 def inspect(
@@ -33,7 +34,9 @@ def inspect(
 
     Returns:
       confusion [K, K] and confusion_classes [K]; picture_* of one episode; attention [M, B] of
-      the modalities attention_modalities [M], if the fusion is by attention.
+      the modalities attention_modalities [M], if the fusion is by attention; and, of metric
+      learners of several modalities, attribution_shapley and attribution_left_out [E, M] of the
+      modalities attribution_modalities [M].
     """
     key = jax.random.key(jobs.TEST_KEY)
     settings = dealer.episode_settings(config)["test"][0]
@@ -53,6 +56,9 @@ def inspect(
     arrays |= _picture(model, params, deal(pool, some), test.classes, key)
     if isinstance(model.module.fusion, Attention):
         arrays |= _attention(model, params, deal(pool, many), key)
+    if model.fast and 1 < len(model.module.encoders) <= MOST:
+        _, rows = jobs.prepared(model, params, pool)
+        arrays |= _attribution(model.fast.learner, params, deal(rows, some), key)
     return arrays
 
 
@@ -134,4 +140,25 @@ def _attention(
     return {
         "attention_modalities": np.array(modalities),
         "attention": np.stack([np.asarray(shares[m]) for m in modalities]),
+    }
+
+
+def _attribution(
+    learner: Learner, params: Params, sample: Sample, key: Key
+) -> dict[str, np.ndarray]:
+    """What each modality is worth to the accuracy of episodes [E, M], by name of modality."""
+
+    @partial(jax.jit, compiler_options=build.RUNS_ONCE)
+    def look(params: Params, sample: Sample, key: Key) -> Attribution:
+        def one(i: Array) -> Attribution:
+            return attribute(learner, params, sample(jax.random.fold_in(key, i)))
+
+        return jax.lax.map(one, jnp.arange(ATTRIBUTED_EPISODES), batch_size=10)
+
+    found = look(params, sample, key)
+    modalities = sorted(found.shapley)
+    arrays = {"shapley": found.shapley, "left_out": found.leave_one_out}
+    return {"attribution_modalities": np.array(modalities)} | {
+        f"attribution_{name}": np.stack([np.asarray(x[m]) for m in modalities], axis=1)
+        for name, x in arrays.items()
     }

@@ -62,7 +62,7 @@ def _side_by_side(runs: Sequence[Run]) -> str:
 def page(runs: Sequence[Run]) -> str:
     """The report of runs as an HTML document that needs nothing but itself."""
     lines = merge(runs)
-    models = [line["model"] for line in lines if line.get("kind") == "result"]
+    models = [line["model"] for line in lines if line.get("kind") in ("result", "missing")]
     order = list(dict.fromkeys([*models, *(name for run in runs for name in run.metrics)]))
     title = html.escape("Few-shot results: " + ", ".join(r.name for r in runs))
     parts = [f"<h1>{title}</h1>", f'<p class="lead">{html.escape(_summary(lines))}</p>']

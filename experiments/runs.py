@@ -17,6 +17,13 @@ NEEDED = {
     "open_set": ("model", "ways", "shots", "unknown", "auroc", "ci95"),
     "calibration": ("model", "ways", "shots", "calibrated", "ece", "ci95"),
 }
+for _kind, _keys in {
+    "missing": ("missing",),
+    "cross": ("support", "query"),
+    "corrupt": ("corrupt",),
+}.items():
+    NEEDED[_kind] = (*NEEDED["result"], *_keys)
+    NEEDED[f"{_kind}_comparison"] = (*NEEDED["comparison"], *_keys)
 
 
 class Run(NamedTuple):

@@ -177,40 +177,50 @@ def episodes_file(name: str, asked: Mapping[str, Any]) -> Path:
 
     Args:
       name: of the model.
-      asked: a line of results.jsonl, or the same of its keys ways, shots, queries, episodes and
-        apart.
+      asked: a line of results.jsonl, or the same of its keys ways, shots, queries, episodes,
+        apart and, where there is one, condition.
     """
     shots = "-".join(map(str, np.atleast_1d(asked["shots"])))
     setting = f"{asked['ways']}w{shots}s_{asked['queries']}q_{asked['episodes']}"
-    return Path("episodes") / f"{name}_{setting}{'_apart' if asked['apart'] else ''}.npz"
+    parts = [name, setting] + ["apart"] * asked["apart"]
+    if condition := asked.get("condition"):
+        # Some file systems refuse these signs.
+        parts.append(condition.translate(str.maketrans({":": "=", ">": "-to-", " ": "-"})))
+    return Path("episodes") / f"{'_'.join(parts)}.npz"
+
+
+def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Which models are compared: the first with all others, and one with several changes, as
+    "prototype+hallucinate", with the one that lacks the last.
+    """
+    first, *others = names
+    fewer = [(name, less) for name in others if (less := name.rpartition("+")[0]) in names]
+    return [(first, other) for other in others] + fewer
 
 
 def compare(names: Sequence[str], config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
     """Paired differences in accuracy on the same episodes.
 
     Args:
-      names: of models; the first is compared with all others, one with several changes, as
-        "prototype+hallucinate", with the one that lacks the last, and every fusion with the best
-        modality alone, by validation.
+      names: of models, compared as `pairs` says, and every fusion with the best modality alone, by
+        validation.
       config: of the run.
       workdir: of the run.
 
     Returns:
       Lines of results.jsonl.
     """
-    first, *others = names
-    pairs = [(first, other) for other in others]
-    pairs += [(name, less) for name in others if (less := name.rpartition("+")[0]) in names]
+    compared = pairs(names)
     if alone := [name for name in names if name in parse_names(config.modalities)]:
         best = max(alone, key=partial(_validated, workdir))
-        pairs += [(name, best) for name in others if name in build.FUSIONS]
+        compared += [(name, best) for name in names[1:] if name in build.FUSIONS]
     lines = []
     for settings in dealer.episode_settings(config)["test"]:
         accuracies = {}
         for name in names:
             with np.load(workdir / episodes_file(name, _asked(config, settings))) as figures:
                 accuracies[name] = figures["accuracy"]
-        for model, against in pairs:
+        for model, against in compared:
             mean, half = paired_difference(accuracies[model], accuracies[against])
             lines.append(
                 {

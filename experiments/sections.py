@@ -12,6 +12,7 @@ from experiments import plots, scatter
 from experiments.configs.emoji import get_config
 from experiments.runs import Line, Run
 from experiments.tables import Cell, Grid, alike, as_html, setting
+from fsjax.evaluation.intervals import mean_ci95
 
 
 def _missing(what: str, why: str) -> str:
@@ -92,6 +93,25 @@ def _by_count(run: Run, order: Sequence[str], kind: str, counted: str) -> str:
             numbers = line.get("rows", range(len(line["ci95s"])))
             points = zip(numbers, line["accuracies"], line["ci95s"], strict=True)
             by_setting.setdefault(setting(line), {})[line["model"]] = list(points)
+    return _side_by_side(by_setting, order, counted)
+
+
+def _by_missing(run: Run, order: Sequence[str]) -> str:
+    """Figures of accuracy by the rate at which modalities are missing."""
+    lines = [line for line in alike(run.lines, "missing") if not isinstance(line["missing"], str)]
+    by_setting: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
+    for line in sorted(lines, key=lambda line: line["missing"]):
+        points = by_setting.setdefault(setting(line), {}).setdefault(line["model"], [])
+        points.append((line["missing"], line["accuracy"], line["ci95"]))
+    return _side_by_side(by_setting, order, "rate of missing modalities")
+
+
+def _side_by_side(
+    by_setting: Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]],
+    order: Sequence[str],
+    counted: str,
+) -> str:
+    """A figure of each setting, setting -> model -> points; nothing if there is none."""
     figures = []
     for name, series in by_setting.items():
         said = "; ".join(
@@ -150,6 +170,24 @@ def _attention(run: Run) -> str:
         "rows, whiskers nine tenths; dashed: equal shares."
     )
     return _figure(plots.attention(names, shares, alt=caption), caption)
+
+
+def _attribution(arrays: Mapping[str, np.ndarray]) -> str:
+    keys = ("modalities", "shapley", "left_out")
+    if not {f"attribution_{key}" for key in keys} <= arrays.keys():
+        return ""
+    names, shapley, left_out = (arrays[f"attribution_{key}"] for key in keys)
+    rows = [[Cell(text) for text in ("modality", "Shapley value", "lost without it")]]
+    for place, name in enumerate(names):
+        intervals = [mean_ci95(100 * x[:, place]) for x in (shapley, left_out)]
+        cells = [Cell(f"{mean:.1f} ± {half:.1f}") for mean, half in intervals]
+        rows.append([Cell(str(name)), *cells])
+    note = (
+        f"Points of accuracy over {len(shapley)} test episodes, hidden in support and query: the "
+        "Shapley values add up to what all modalities together gain over none. ± is half a 95% "
+        "interval."
+    )
+    return as_html(Grid(rows, [note]))
 
 
 def _command(config: Mapping[str, Any]) -> str:
@@ -222,9 +260,11 @@ def section(run: Run, order: Sequence[str]) -> str:
         "Ways and shots": _by_setting(run, order),
         "Adaptation": _by_count(run, order, "adaptation", "inner steps"),
         "Synthetic rows": _by_count(run, order, "synthetic", "synthetic rows of a class"),
+        "Missing modalities": _by_missing(run, order),
         "Confusions": _confusion(run.inspection),
         "One episode": _episode(run.inspection),
         "Attention": _attention(run),
+        "Worth of modalities": _attribution(run.inspection),
         "The run": _facts(run),
     }
     body = "\n".join(f"<h3>{title}</h3>\n{text}" for title, text in parts.items() if text)

@@ -33,6 +33,21 @@ class Kind(NamedTuple):
     field: str
     best: int  # 1 the largest of a column, -1 the least, 0 what is not zero
     note: str
+    column: str = ""  # the key whose values are columns; the setting of ways and shots unless named
+    rows: tuple[str, ...] = ()  # further keys that tell a row from others
+
+
+def _under_conditions(kind: str, column: str, rows: tuple[str, ...], what: str) -> dict[str, Kind]:
+    """Results of models under conditions, and their differences."""
+    accuracy = f"Accuracy in % ± half its 95% interval {what}; {{mark}}: best of the column."
+    differences = (
+        f"Differences in points {what}, paired by episode, ± half their 95% interval; {{mark}}: "
+        "zero is excluded."
+    )
+    return {
+        kind: Kind("accuracy", 1, accuracy, column, ("setting", *rows)),
+        f"{kind}_comparison": Kind("difference", 0, differences, column, ("setting", *rows)),
+    }
 
 
 KINDS = {
@@ -57,6 +72,20 @@ KINDS = {
         "Expected calibration error in % ± half its 95% interval, as the model is and at the "
         "temperature chosen on validation; {mark}: least of the column.",
     ),
+    **_under_conditions(
+        "missing",
+        "missing",
+        (),
+        "where modalities of rows are missing at a rate; a model that sees nothing of a row "
+        "guesses, and 'best present' is for each query the best of the modalities it has, alone",
+    ),
+    **_under_conditions(
+        "cross",
+        "query",
+        ("support",),
+        "where support and query are seen through the modalities named",
+    ),
+    **_under_conditions("corrupt", "corrupt", (), "where values of a modality are corrupted"),
 }
 
 
@@ -99,10 +128,13 @@ def setting(line: Line) -> str:
     return f"{line['ways']}-way {'-'.join(map(str, shots))}-shot"
 
 
-def alike(lines: Iterable[Line]) -> list[Line]:
-    """The results that answer the first one's question, of the same run and seed."""
-    results = [line for line in lines if line.get("kind") == "result"]
-    keys = ("run", "seed", *QUESTION)
+def alike(lines: Iterable[Line], kind: str = "result") -> list[Line]:
+    """The lines of a kind that answer the first one's question, of the same run and seed.
+
+    What tells the columns of the kind's table is no part of the question.
+    """
+    results = [line for line in lines if line.get("kind") == kind]
+    keys = [key for key in ("run", "seed", *QUESTION) if key != KINDS[kind].column]
     return [line for line in results if all(line.get(k) == results[0].get(k) for k in keys)]
 
 
@@ -117,23 +149,41 @@ def _name(line: Line) -> str:
     return f"{line['model']} - {line['against']}" if "against" in line else line["model"]
 
 
-def _contest(lines: Sequence[Line]) -> str:
+def _contest(lines: Sequence[Line], kind: Kind) -> str:
     """What two results must share to be rivals."""
-    return repr([[line.get(key) for key in (*QUESTION, "seed")] for line in lines])
+    keys = (*QUESTION, *kind.rows, "seed")
+    return repr([[_said(line, key) for key in keys] for line in lines])
 
 
-def _rows(chosen: Sequence[Line]) -> list[Row]:
+def _said(line: Line, key: str) -> Any:
+    return setting(line) if key == "setting" else line.get(key)
+
+
+def _column(line: Line, kind: Kind) -> str:
+    return f"{kind.column} {line[kind.column]}" if kind.column else setting(line)
+
+
+def _place(line: Line, kind: Kind) -> tuple[float, ...]:
+    """Where the line's column stands among others, as far as numbers tell."""
+    value = line.get(kind.column)
+    number = value if isinstance(value, int | float) else np.inf
+    return line["ways"], np.max(line["shots"]), number
+
+
+def _rows(chosen: Sequence[Line], kind: Kind) -> list[Row]:
     """The rows of a table: where there are several seeds first the means, then each seed."""
     seen: dict[tuple[str, str], set[str]] = {}
     for key, line in itertools.product(CONDITIONS, chosen):
         seen.setdefault((key, _name(line)), set()).add(repr(line.get(key)))
     varied = list(dict.fromkeys(key for (key, _), values in seen.items() if len(values) > 1))
+    varied = [key for key in varied if key != kind.column]
     entries: dict[str, dict[str, dict[Any, Line]]] = {}
     for line in chosen:
         where = [f"{key} {line[key]}" for key in varied if key in line]
-        by_seed = entries.setdefault(" · ".join([_name(line), *where]), {})
+        told = [f"{key} {_said(line, key)}".removeprefix("setting ") for key in kind.rows]
+        by_seed = entries.setdefault(" · ".join([_name(line), *told, *where]), {})
         # Of a result that was made again, the later one counts.
-        by_seed.setdefault(setting(line), {})[line.get("seed")] = line
+        by_seed.setdefault(_column(line, kind), {})[line.get("seed")] = line
     seeds = list(dict.fromkeys(line.get("seed") for line in chosen))
     rows = []
     for block in [seeds, *([seed] for seed in seeds)] if len(seeds) > 1 else [seeds]:
@@ -160,7 +210,7 @@ def _cell(rows: Sequence[Row], row: Row, column: str, kind: Kind) -> Cell:
     if kind.best:
         # A transductive result is the best only where no rival is inductive.
         rivals = [each for r in rows if (each := r.cells.get(column))]
-        rivals = [each for each in rivals if _contest(each) == _contest(lines)]
+        rivals = [each for each in rivals if _contest(each, kind) == _contest(lines, kind)]
         rank = [
             (not each[0].get("transductive"), kind.best * figures(each, kind.field)[0])
             for each in rivals
@@ -178,9 +228,11 @@ def grids(lines: Iterable[Line]) -> list[Grid]:
     lines, made = list(lines), []
     for name, kind in KINDS.items():
         chosen = [line for line in lines if line.get("kind") == name]
-        rows = _rows(chosen)
-        chosen.sort(key=lambda line: (line["ways"], np.max(line["shots"])))
-        columns = list(dict.fromkeys(map(setting, chosen)))
+        if kind.column:
+            chosen.sort(key=lambda line: _place(line, kind)[:2])
+        rows = _rows(chosen, kind)
+        chosen.sort(key=lambda line: _place(line, kind)[2 * bool(kind.column) :])
+        columns = list(dict.fromkeys(_column(line, kind) for line in chosen))
         corner = "model" if kind.best else "difference"
         cells = [[Cell(text) for text in (corner, *columns)]]
         cells += [[Cell(r.label), *(_cell(rows, r, c, kind) for c in columns)] for r in rows]

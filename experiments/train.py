@@ -17,7 +17,17 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import build, command, devices, inspection, jobs, report, results, scoring
+from experiments import (
+    build,
+    command,
+    conditions,
+    devices,
+    inspection,
+    jobs,
+    report,
+    results,
+    scoring,
+)
 from experiments.progress import Board
 from experiments.tables import table
 from fsjax.data.pool import make_pool
@@ -51,7 +61,9 @@ def run_model(
     job = jobs.prepare(variant, pools["train"], fitting)
     jobs.rehearse(job, {split: pools[split] for split in ("validation", "test")})
     params = jobs.train(job, pools["validation"], workdir / "models" / name, progress)
-    lines = scoring.test(scoring.Scored(name, variant, job.model, params, pools), workdir)
+    scored = scoring.Scored(name, variant, job.model, params, pools)
+    lines = scoring.test(scored, workdir)
+    lines += conditions.test(scored, lines, workdir)
     if name == next(iter(build.models(config))):
         shown = inspection.inspect(variant, job.model, params, tables["test"])
         results.save_arrays(workdir / "inspection.npz", shown)
@@ -119,9 +131,12 @@ def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
         if config.base.steps:
             base, pools = with_base(config, tables["train"], pools, workdir, board)
             settings |= {"base": base, "pools": pools}
+        tested = []
         for lines in threads.map(partial(run_model, board=board, **settings), names):
             results.append_new(log, lines)
+            tested += lines
     results.append_new(log, scoring.compare(names, config, workdir))
+    results.append_new(log, conditions.compare(names, config, tested, workdir))
     report.write_report([workdir], workdir / "report.html")
     return results.read_lines(log)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from experiments.build.conditions import check_conditions
 from experiments.cache import embedded
 from experiments.dealer import episode_settings
 from experiments.names import check_name, named, parse_names, parse_pairs, pick
@@ -53,12 +54,14 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
     whole = read(config)
     parts = _parts(config, whole)
     asked = episode_settings(config)
-    if config.test.calibrate:
+    # There a temperature is chosen, and what each modality alone is worth.
+    if config.test.calibrate or config.test.missing:
         asked["validation"] += asked["test"]
     for split, settings in asked.items():
         for one in settings:
             more = config.test.unknown if split == "test" else 0
             _check(config, split, parts[split], one | {"ways": one["ways"] + more})
+    check_conditions(config, parts["test"])
     # Embedded before they are split, rows are the same to the cache in whatever split they are.
     parts = _parts(config, embedded(whole, frozen)) if frozen else parts
     return table.standardise(parts, _standardised(config))

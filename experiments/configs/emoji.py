@@ -108,6 +108,9 @@ def get_config() -> ConfigDict:
                 "queries": 2,
                 "warp": 0.0,  # images turned, stretched, shifted in training: entries' deviation
                 "drop": 0.0,  # rate at which a fusion's modalities go missing in training
+                # Share of tasks whose support and query are each seen through one modality, two
+                # different ones drawn at random, so that all of them meet in one space.
+                "cross": 0.0,
                 "learning_rate": 3e-3,  # falls to zero along a cosine
                 "patience": 0,  # validations without improvement before it stops; 0: never
             },
@@ -118,6 +121,14 @@ def get_config() -> ConfigDict:
                 "episodes": 1000,
                 "calibrate": False,  # choose a temperature on validation, and say what it is worth
                 "unknown": 0,  # classes of which only queries come, to be told from the known ones
+                # The same episodes once more, changed. Rates at which modalities are missing:
+                # 0.0,0.25,0.5; or of support>query, 0.5>0.0; or of some, image:0.9+text:0.1.
+                "missing": "",
+                "patterns": "",  # modalities of support>query: text>image,text+audio>image
+                # modality:how:level, of support and query unless :support or :query follows:
+                # noise (deviations), snr (dB), occlusion (share of the area), babble (dB of
+                # signal to noise), bytes (rate): image:noise:1.0,audio:babble:0:query
+                "corrupt": "",
             },
             # Support and query from different groups: for emoji, from different design teams.
             "apart": True,

@@ -1,5 +1,7 @@
 """From a table on the host to a pool on the device."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,6 +111,27 @@ def check_episodes(table: Table, *, ways: int, shots: int, queries: int, apart: 
                     f"{np.unique(groups, return_counts=True)[1].tolist()} rows; ask for fewer, "
                     "drop the class or allow shared groups"
                 )
+
+
+def check_seen(table: Table, names: Sequence[str]) -> None:
+    """Checks that every class can be seen through one of some modalities.
+
+    Args:
+      table: the rows of one split.
+      names: of the modalities.
+
+    Raises:
+      ValueError: if a class has no row in which one of them is observed; says which.
+    """
+    seen = np.zeros(len(table.classes), bool)
+    for rows in table.sources.values():
+        for name in rows.present.keys() & set(names):
+            seen[rows.labels[rows.present[name] > 0]] = True
+    if not seen.all():
+        raise ValueError(
+            f"class {table.classes[int(np.argmin(seen))]!r} has no row with {' or '.join(names)}; "
+            "name other modalities or drop the class"
+        )
 
 
 def _can_separate(groups: np.ndarray, shots: int, queries: int) -> bool:

@@ -121,13 +121,13 @@ def encode_pool(module: Multimodal, params: Params, pool: Pool, *, batch: int = 
       batch: rows encoded at once, to bound the memory.
 
     Returns:
-      The pool with Tokens for values, for the network `encoded(module)`.
+      The pool with Tokens for values, for the network `encoded(module)`. Of modalities that have
+      no encoder it is still told whether they are present.
     """
 
     def encode_source(source):
-        inputs = Inputs(
-            *({m: x for m, x in part.items() if m in module.encoders} for part in source.inputs)
-        )
+        values, present = source.inputs
+        inputs = Inputs({m: x for m, x in values.items() if m in module.encoders}, present)
         if not inputs.values:
             return source._replace(inputs=inputs)
         # A frozen dictionary has a hash, which a static argument needs.

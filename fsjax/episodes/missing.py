@@ -1,21 +1,31 @@
-"""Modalities that go missing: Episode -> Episode, on the device."""
+"""Modalities that are missing: Episode -> Episode, on the device."""
+
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
 from fsjax.types import Array, Episode, Inputs, Key
 
+Rate = float | Array | Mapping[str, float | Array]  # of all modalities, or of those named
 
-def drop_modalities(key: Key, episode: Episode, *, rate: float) -> Episode:
+
+def drop_modalities(
+    key: Key, episode: Episode, *, rate: Rate, query: Rate | None = None
+) -> Episode:
     """Marks modalities of rows as missing at random, in support and query.
 
     As modality dropout in training (Neverova et al. 2015, ModDrop, https://arxiv.org/abs/1501.00102)
-    it keeps a fusion from leaning on one modality alone. A row keeps at least one of those it has.
+    it keeps a fusion from leaning on one modality alone. A row keeps at least one of those it has:
+    of several that would all be dropped, any with the same probability. The same key drops at a
+    higher rate what it drops at a lower one and more, as far as a row has more than one.
 
     Args:
       key: a random key.
       episode: without a task axis.
-      rate: probability, 0..1, that a modality of a row is dropped.
+      rate: probability, 0..1, that a modality of a row is dropped, for all modalities or for each
+        that is to be dropped.
+      query: the same of the query rows; that of the support rows unless given.
 
     Returns:
       The episode with some of `present` set to zero; values are left as they are.
@@ -23,15 +33,75 @@ def drop_modalities(key: Key, episode: Episode, *, rate: float) -> Episode:
     key_support, key_query = jax.random.split(key)
     inputs = _drop(key_support, episode.support.inputs, rate)
     support = episode.support._replace(inputs=inputs)
-    return episode._replace(support=support, query=_drop(key_query, episode.query, rate))
+    dropped = _drop(key_query, episode.query, rate if query is None else query)
+    return episode._replace(support=support, query=dropped)
 
 
-def _drop(key: Key, inputs: Inputs, rate: float) -> Inputs:
+def _drop(key: Key, inputs: Inputs, rate: Rate) -> Inputs:
     names = sorted(inputs.present)
     present = jnp.stack([inputs.present[name] for name in names])
+    each = [rate.get(name, 0.0) if isinstance(rate, Mapping) else rate for name in names]
+    rates = jnp.stack([jnp.asarray(x, jnp.float32) for x in each])[:, None]
     u = jax.random.uniform(key, present.shape)
-    # The present modality with the largest number survives, whatever the rate.
-    last = jnp.argmax(jnp.where(present > 0, u, -1.0), axis=0)
-    kept = (u >= rate) | (jnp.arange(len(names))[:, None] == last)
+    # Where u < rate, u / rate is uniform: the largest of those present survives.
+    place = u / jnp.maximum(rates, 1e-30)
+    last = jnp.argmax(jnp.where(present > 0, place, -1.0), axis=0)
+    kept = (u >= rates) | (jnp.arange(len(names))[:, None] == last)
     dropped: list[Array] = list(present * kept)
     return inputs._replace(present=dict(zip(names, dropped, strict=True)))
+
+
+def see_through(
+    episode: Episode, *, support: Mapping[str, float | Array], query: Mapping[str, float | Array]
+) -> Episode:
+    """Hides modalities from all support rows, and others from all query rows.
+
+    So text can describe classes of which images ask (zero-shot retrieval as an episode). A row
+    that has none of the modalities it is seen through is padding: its label, or its target, is
+    set to zero.
+
+    Args:
+      episode: without a task axis.
+      support: modality -> 1 for those through which support rows are seen, 0 for others; one
+        that is not named is hidden.
+      query: the same of query rows.
+
+    Returns:
+      The episode with `present`, labels and targets changed.
+    """
+    inputs, asked = _hide(episode.support.inputs, support), _hide(episode.query, query)
+    labels = episode.support.labels * _any_present(inputs)[:, None]
+    targets = episode.targets * _any_present(asked)[:, None]
+    return Episode(episode.support._replace(inputs=inputs, labels=labels), asked, targets)
+
+
+def _hide(inputs: Inputs, seen: Mapping[str, float | Array]) -> Inputs:
+    return inputs._replace(present={m: x * seen.get(m, 0.0) for m, x in inputs.present.items()})
+
+
+def _any_present(inputs: Inputs) -> Array:
+    return (jnp.stack(list(inputs.present.values())) > 0).any(0).astype(jnp.float32)
+
+
+def cross_modalities(key: Key, episode: Episode, *, share: float) -> Episode:
+    """Makes of some episodes such whose support and query rows share no modality.
+
+    Support and query are each seen through one modality, two different ones that are drawn
+    uniformly, so that all modalities have to meet in one space (as those of Frome et al. 2013,
+    DeViSE, https://papers.nips.cc/paper/5204-devise-a-deep-visual-semantic-embedding-model).
+
+    Args:
+      key: a random key.
+      episode: without a task axis, of two modalities or more.
+      share: probability, 0..1, that an episode is changed.
+
+    Returns:
+      The episode, changed as by `see_through`, or as it is.
+    """
+    names = sorted(episode.query.present)
+    key_cross, key_pair = jax.random.split(key)
+    crossed = jax.random.uniform(key_cross) < share
+    pair = jax.lax.top_k(jax.random.uniform(key_pair, (len(names),)), 2)[1]
+    seen = jnp.where(crossed, jax.nn.one_hot(pair, len(names)), 1.0)
+    support, query = (dict(zip(names, row, strict=True)) for row in seen)
+    return see_through(episode, support=support, query=query)

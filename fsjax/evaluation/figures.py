@@ -17,7 +17,17 @@ Figure = Callable[[Array, Array], Array]  # logits [Q, W], targets [Q, W] -> any
 
 def accuracy(logits: Array, targets: Array) -> Array:
     """Share of the queries whose largest logit is that of the target: -> [] in 0..1."""
-    return _mean(_correct(logits, targets), targets)
+    return _mean(correct(logits, targets), targets)
+
+
+def correct(logits: Array, targets: Array) -> Array:
+    """Whether the largest logit of each query is that of its target: -> [Q], 1 or 0."""
+    return (logits.argmax(-1) == targets.argmax(-1)).astype(jnp.float32)
+
+
+def covered(logits: Array, targets: Array) -> Array:
+    """Share of the classes that each query may be: -> [Q], those of finite logits, in 0..1."""
+    return jnp.isfinite(logits).mean(-1)
 
 
 def accuracy_by_step(logits: Array, targets: Array) -> Array:
@@ -51,7 +61,7 @@ def reliability(logits: Array, targets: Array, bins: int = 15) -> Array:
     """
     confidence = jax.nn.softmax(logits).max(-1)
     place = jnp.clip((confidence * bins).astype(jnp.int32), 0, bins - 1)
-    rows = jnp.stack([jnp.ones_like(confidence), confidence, _correct(logits, targets)])
+    rows = jnp.stack([jnp.ones_like(confidence), confidence, correct(logits, targets)])
     # where, not a product: an ignored row may be infinite.
     return jnp.where(_given(targets) > 0, rows, 0.0) @ jax.nn.one_hot(place, bins)
 
@@ -94,10 +104,6 @@ def expected_calibration_error(reliabilities: np.ndarray) -> float:
 
 def _given(targets: Array) -> Array:
     return (targets.sum(-1) > 0).astype(jnp.float32)
-
-
-def _correct(logits: Array, targets: Array) -> Array:
-    return (logits.argmax(-1) == targets.argmax(-1)).astype(jnp.float32)
 
 
 def _mean(per_row: Array, targets: Array) -> Array:

@@ -1,0 +1,204 @@
+"""Models tested where modalities are missing, crossed or corrupted: on the same episodes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import build, conditions, dealer, evaluate, results, scoring, tables, train
+from experiments.build.conditions import conditions as parse
+from experiments.configs import emoji
+from fsjax.data.pool import make_pool
+from fsjax.evaluation.present import best_present
+
+MODELS = ("attention", "image", "tabular")
+
+
+def write_npz(path):
+    """Sixty classes of six rows, told apart by a picture and by two numbers."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(60), 6)
+    shape, number = random.normal(size=(60, 3, 3, 1)), random.normal(size=(60, 2))
+    pictures = 128 + 40 * (shape[labels] + 0.5 * random.normal(size=(360, 3, 3, 1)))
+    numbers = number[labels] + 0.3 * random.normal(size=(360, 2))
+    arrays = {"pictures": pictures.clip(0, 255).astype(np.uint8), "numbers": numbers}
+    np.savez(path, cls=labels, **arrays)
+    return path
+
+
+def untrained(path, **test):
+    """Both modalities as they are: nothing has to be learned."""
+    config = emoji.get_config()
+    config.data.update(name="npz", path=str(path), columns="image:pictures,tabular:numbers")
+    config.update(modalities="image,tabular", compare="image,tabular", workers=1)
+    config.encoders.update(image="raw", tabular="raw")
+    config.train.update(steps=0, ways=4, queries=1)
+    config.validation.update(ways=4, queries=1, episodes=8)
+    config.test.update(settings=((4, 1),), episodes=30, **test)
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    config = untrained(
+        write_npz(folder / "data.npz"),
+        missing="0.0,0.5,1.0,image:1.0>0.0",
+        patterns="tabular>tabular,image>tabular",
+        corrupt="image:noise:5.0,tabular:snr:-20:query",
+    )
+    return config, folder / "work", train.train(config, folder / "work")
+
+
+def by_condition(lines, kind):
+    found = {}
+    for line in lines:
+        if line["kind"] == kind:
+            found.setdefault(line["condition"], {})[line["model"], line.get("against")] = line
+    return found
+
+
+def test_every_model_has_a_result_under_every_condition_and_what_is_saved_gives_it(finished):
+    _, workdir, lines = finished
+    counts = {"missing": 4, "cross": 2, "corrupt": 2}
+    for kind, count in counts.items():
+        found = by_condition(lines, kind)
+        names = {*MODELS, conditions.BEST_PRESENT} if kind == "missing" else set(MODELS)
+        assert len(found) == count and all({m for m, _ in each} == names for each in found.values())
+        for line in (line for each in found.values() for line in each.values()):
+            with np.load(workdir / scoring.episodes_file(line["model"], line)) as figures:
+                assert line["accuracy"] == pytest.approx(figures["accuracy"].mean())
+                assert len(figures["accuracy"]) == line["episodes"] == 30
+    # The plain results are what they are without conditions.
+    plain = {line["model"]: line["accuracy"] for line in lines if line["kind"] == "result"}
+    for (name, _), line in by_condition(lines, "missing")["missing 0.0"].items():
+        assert line["accuracy"] == pytest.approx(plain.get(name, plain["image"]))
+
+
+def test_differences_are_paired_under_the_same_condition(finished):
+    _, _, lines = finished
+    for kind in ("missing", "cross", "corrupt"):
+        accuracies = by_condition(lines, kind)
+        for condition, pairs in by_condition(lines, f"{kind}_comparison").items():
+            rivals = {"image", "tabular"} | ({"best present"} if kind == "missing" else set())
+            assert set(pairs) == {("attention", rival) for rival in rivals}
+            for (model, against), line in pairs.items():
+                ours, theirs = (accuracies[condition][name, None] for name in (model, against))
+                expected = ours["accuracy"] - theirs["accuracy"]
+                assert line["difference"] == pytest.approx(expected)
+
+
+def test_what_is_missing_is_guessed_at_by_who_sees_nothing_else(finished):
+    _, _, lines = finished
+    found = by_condition(lines, "missing")
+    without = found["missing image:1.0>0.0"]
+    assert without["image", None]["accuracy"] == 0.25
+    assert without["tabular", None] == without["tabular", None] | {
+        "accuracy": found["missing 0.0"]["tabular", None]["accuracy"]
+    }
+    assert without["best present", None]["accuracy"] == without["tabular", None]["accuracy"]
+    crossed = by_condition(lines, "cross")
+    assert crossed["image>tabular"]["image", None]["accuracy"] == 0.25
+    assert crossed["image>tabular"]["tabular", None]["accuracy"] == 0.25
+    own = crossed["tabular>tabular"]
+    assert own["tabular", None]["accuracy"] == without["tabular", None]["accuracy"]
+
+
+def test_all_models_miss_the_same_rows_and_the_best_present_is_made_of_theirs(finished):
+    _, workdir, lines = finished
+    saved = {}
+    for name in MODELS:
+        line = by_condition(lines, "missing")["missing 1.0"][name, None]
+        saved[name] = dict(np.load(workdir / scoring.episodes_file(name, line)))
+    alone = ("image", "tabular")
+    seen = {name: saved[name]["covered"] > 0 for name in alone}
+    # Where each row has one modality, no query is seen by both, and none is without an answer
+    # unless no support row has its modality.
+    assert not (seen["image"] & seen["tabular"]).any() and seen["image"].any()
+    parts = ({m: saved[m][part] for m in alone} for part in ("correct", "covered", "skill"))
+    expected = best_present(*parts, ways=4).mean()
+    best = by_condition(lines, "missing")["missing 1.0"]["best present", None]
+    assert best["accuracy"] == pytest.approx(expected)
+    assert (saved["attention"]["covered"] == 1).all()
+
+
+def test_corruption_harms_who_sees_the_modality_and_nobody_else(finished):
+    _, _, lines = finished
+    found, clean = by_condition(lines, "corrupt"), by_condition(lines, "missing")["missing 0.0"]
+    noisy, other = found["image:noise:5.0"], found["tabular:snr:-20:query"]
+    assert noisy["image", None]["accuracy"] < clean["image", None]["accuracy"] - 0.1
+    assert noisy["tabular", None]["accuracy"] == clean["tabular", None]["accuracy"]
+    assert other["tabular", None]["accuracy"] < clean["tabular", None]["accuracy"] - 0.1
+    assert other["image", None]["accuracy"] == clean["image", None]["accuracy"]
+
+
+def test_the_report_has_a_curve_and_tables_of_conditions_and_the_worth_of_modalities(finished):
+    _, workdir, lines = finished
+    page = (workdir / "report.html").read_text()
+    assert "Test accuracy by rate of missing modalities, 4-way 1-shot" in page
+    assert "Shapley value" in page and "best present" in page
+    heads = [grid.written({}, "{} *")[0] for grid in tables.grids(lines)]
+    assert ["model", "missing 0.0", "missing 0.5", "missing 1.0", "missing image:1.0>0.0"] in heads
+    assert ["model", "query tabular"] in heads
+    assert ["difference", "corrupt image:noise:5.0", "corrupt tabular:snr:-20:query"] in heads
+    with np.load(workdir / "inspection.npz") as shown:
+        assert shown["attribution_shapley"].shape == (200, 2)
+
+
+def test_a_finished_run_is_evaluated_under_other_conditions(finished, capsys):
+    _, workdir, _ = finished
+    command = ["--workdir", str(workdir), "--models", "attention", "image"]
+    evaluate.main([*command, "--missing", "0.25", "--patterns", "image>image"])
+    added = results.read_lines(workdir / "results.jsonl")[-4:]
+    assert [line["kind"] for line in added] == ["cross"] * 0 + [
+        "missing",
+        "cross",
+        "missing_comparison",
+        "cross_comparison",
+    ]
+    assert "missing 0.25" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("missing", "0.5,1.5", r"'1.5' must be within 0..1"),
+        ("missing", "imag:0.5", "did you mean 'image'"),
+        ("missing", "image:half", "wants a number, not 'half'"),
+        ("patterns", "image", "text>image"),
+        ("patterns", "image>tabula", "did you mean 'tabular'"),
+        ("corrupt", "image:nose:1", "did you mean 'noise'"),
+        ("corrupt", "image:occlusion:2", "within 0..1"),
+        ("corrupt", "image:noise", "wants a number"),
+        ("corrupt", "image:noise:1:suport", "did you mean 'support'"),
+        ("corrupt", "tabular:occlusion:0.5", "tabular is of shape"),
+    ],
+)
+def test_conditions_that_cannot_be_are_refused_before_any_work(
+    finished, tmp_path, key, value, message
+):
+    config = finished[0].copy_and_resolve_references()
+    config.test.update({"missing": "", "patterns": "", "corrupt": "", key: value})
+    with pytest.raises(ValueError, match=message):
+        train.train(config, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_condition_changes_presence_and_not_what_is_drawn(finished):
+    config = finished[0]
+    rows = make_pool(build.tables(config)["test"])
+    plain = dealer.episodes(config, rows, ways=4, shots=1, queries=2)
+    (missing, *_), key = parse(config.test, ("image", "tabular")), jax.random.key(3)
+    changed = conditions.changed(
+        plain, missing._replace(amounts=jax.tree.map(jnp.ones_like, missing.amounts))
+    )
+    assert jax.tree.leaves(changed)
+    before, after = jax.jit(lambda a, b: (a(key), b(key)))(plain, changed)
+    for ours, theirs in (
+        (before.query, after.query),
+        (before.support.inputs, after.support.inputs),
+    ):
+        jax.tree.map(np.testing.assert_array_equal, ours.values, theirs.values)
+        assert sum(theirs.present.values()).tolist() == [1] * len(theirs.present["image"])
+    again = parse(config.test, ("image", "tabular"))[0]
+    assert again.change == missing.change and hash(again.change) == hash(missing.change)
