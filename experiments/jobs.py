@@ -165,7 +165,26 @@ def trained_params(job: Job, folder: Path) -> Params:
     """
     if job.config.train.steps == 0:
         return job.state.params
-    state = checkpoints(job, folder).restore(job.state)
+    return _best(job.config, job.state, folder)
+
+
+def params_by_shapes(config: ConfigDict, rows: Pool, folder: Path) -> Params:
+    """The best parameters of a model that has been trained, without the data of its training.
+
+    Args:
+      config: of the model, trained by one step or more.
+      rows: `jax.ShapeDtypeStruct` in place of the arrays of the training classes.
+      folder: where its checkpoints lie.
+
+    Raises:
+      ValueError: if there is no checkpoint.
+    """
+    shapes = jax.eval_shape(lambda rows: prepare(config, rows).state, rows)
+    return _best(config, shapes._replace(key=jax.random.key(config.seed)), folder)
+
+
+def _best(config: ConfigDict, fresh: TrainState, folder: Path) -> Params:
+    state = Checkpoints(folder / "checkpoints", results.plain(config)).restore(fresh)
     if int(state.step) == 0:
         raise ValueError(f"{folder} holds no checkpoint; train the run first")
     return state.best.params

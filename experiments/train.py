@@ -17,7 +17,17 @@ import jax
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import build, command, devices, inspection, jobs, report, results, scoring
+from experiments import (
+    build,
+    command,
+    devices,
+    inputs,
+    inspection,
+    jobs,
+    report,
+    results,
+    scoring,
+)
 from experiments.progress import Board
 from experiments.tables import table
 from fsjax.data.pool import make_pool
@@ -113,6 +123,7 @@ def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
     names = list(build.models(config))
     tables = build.tables(config)
     results.open_workdir(workdir, results.plain(config))
+    inputs.note(workdir, tables["train"])
     pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
     settings = {"config": config, "tables": tables, "pools": pools, "workdir": workdir}
     with Board() as board, ThreadPoolExecutor(workers(config)) as threads:

@@ -7,12 +7,18 @@ from ml_collections import ConfigDict
 
 from experiments.dealer import episode_settings
 from experiments.names import named, parse_names, parse_pairs, pick
-from fsjax.data import files, omniglot, pool, splits, table, tfds
+from fsjax.data import csv_table, files, omniglot, pool, splits, table, tfds
 from fsjax.data.emoji import emoji
 
 DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
     "emoji": lambda data: emoji(),
     "folder": lambda data: files.read_folder(data.path, image_size=data.image_size),
+    "csv": lambda data: csv_table.read_csv(
+        data.path,
+        columns=parse_pairs(data.columns),
+        label=data.label,
+        sizes=files.Sizes(image=data.image_size),
+    ),
     "omniglot": lambda data: omniglot.read_omniglot(data.path, size=data.image_size),
     "npz": lambda data: files.read_npz(data.path, modalities=parse_pairs(data.columns)),
     "tfds": lambda data: tfds.read_tfds(

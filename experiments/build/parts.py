@@ -61,6 +61,7 @@ ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "ngrams": lambda norm: text.CharNgrams(),
     "ngrams_dropout": lambda norm: text.CharNgrams(dropout=0.5),
     "mlp": lambda norm: tabular.MLP(),
+    "mlp_standardised": lambda norm: tabular.Standardised(tabular.MLP()),
     "raw": lambda norm: tabular.Raw(),
 }
 FUSIONS = {"attention": attention.Attention, "concat": pooled.Concat, "plain": pooled.Plain}

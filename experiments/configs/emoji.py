@@ -19,15 +19,15 @@ def get_config() -> ConfigDict:
             # and divide the tasks. On CPU jax sees one, unless more are asked for: a core each.
             "devices": 0,
             "data": {
-                "name": "emoji",  # emoji | folder | npz | omniglot | tfds
-                "path": "",  # of a folder or npz, of Omniglot's, or of a prepared TFDS version
+                "name": "emoji",  # emoji | folder | csv | npz | omniglot | tfds
+                "path": "",  # of a folder, CSV or npz, of Omniglot's, or of a prepared TFDS version
                 "splits": "digest",  # of class names | alphabet (of Omniglot) | a JSON file
                 "rotations": False,  # an image turned by 90, 180, 270 degrees is another class
                 "reflections": False,  # a training image mirrored is of another class
-                "columns": "",  # npz, tfds: modality:key,modality:key
-                "label": "label",  # tfds: the feature that names the class
+                "columns": "",  # npz, tfds, csv: modality:key,modality:key; csv: found unless named
+                "label": "label",  # csv, tfds: the column or feature that names the class
                 "parts": "",  # tfds: its splits to read, as in train,test; all unless named
-                "image_size": 32,  # folder, omniglot, tfds
+                "image_size": 32,  # folder, csv, omniglot, tfds
             },
             "modalities": "image,text,audio",
             "encoders": {
