@@ -47,11 +47,13 @@ def find_modalities(
             f"{sheet.path} has no column beside {', '.join(sheet.header)}: add one of images, "
             "sounds, texts or numbers"
         )
-    found = {}
-    for kind, title in (("image",) * 2, ("audio",) * 2, ("text",) * 2, ("lines", "text")):
-        names = [name for name, its in kinds.items() if its == kind]
-        alone = sum(its in (kind, title) for its in kinds.values()) == 1
-        found |= {title if alone else name: Modality(kind, (name,)) for name in names}
+    titles = {name: "text" if kind == "lines" else kind for name, kind in kinds.items()}
+    several = Counter(titles.values())
+    found = {
+        titles[name] if several[titles[name]] == 1 else name: Modality(kind, (name,))
+        for name, kind in kinds.items()
+        if kind != "numbers"
+    }
     if numbers := tuple(name for name, its in kinds.items() if its == "numbers"):
         found["tabular"] = Modality("numbers", numbers)
     return found
