@@ -91,14 +91,13 @@ def _block(content: str) -> str:
 
 
 def _verdict(answers: Answers, i: int, name: str) -> str:
-    if answers.predictions.abstain[i]:
-        return '<span class="note">(abstains)</span>'
+    said = '<span class="note">(abstains)</span> ' if answers.predictions.abstain[i] else ""
     true = answers.query.column(LABEL)[i] if LABEL in answers.query.header else ""
     if not true:
-        return ""
+        return said
     if true == name:
-        return '<span class="right">✓</span>'
-    return f'<span class="wrong">✗ {html.escape(true)}</span>'
+        return f'{said}<span class="right">✓</span>'
+    return f'{said}<span class="wrong">✗ {html.escape(true)}</span>'
 
 
 def _support(answers: Answers, j: int) -> str:
