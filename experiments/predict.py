@@ -50,15 +50,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        columns = parse_pairs(args.columns)
         queries.check_targets(args.out, args.report, args.support, args.query)
         answers = queries.answer(
-            args.support,
-            args.query,
-            workdir=args.workdir,
-            model=args.model,
-            columns=columns,
-            risk=args.risk,
+            *(args.support, args.query),
+            **{"workdir": args.workdir, "model": args.model, "risk": args.risk},
+            columns=parse_pairs(args.columns),
             say=lambda text: print(text, file=sys.stderr),
         )
         queries.write(answers, args.out, abstains=args.risk is not None)

@@ -215,7 +215,7 @@ def _accuracy(answers: Answers) -> list[str]:
     if (strange := given & ~known).any():
         names = sorted(set(true[strange]))
         text = (
-            f"{strange.sum()} queries are of classes that the support set lacks "
+            f"queries of classes that the support set lacks: {strange.sum()} "
             f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}): not in the accuracy"
         )
         if answers.predictor.left_out is not None:

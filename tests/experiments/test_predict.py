@@ -101,7 +101,7 @@ def test_what_is_read_and_how_good_it_is_are_told(answered):
     assert "reads image from photo; text from caption; tabular from height, width" in said
     assert "nothing trained (image: pixels" in said
     assert "accuracy: 100.0% (70.1% to 100.0%) of 9 of queries with a label" in said
-    assert "1 queries are of classes that the support set lacks (fir): not in the accuracy" in said
+    assert "classes that the support set lacks: 1 (fir): not in the accuracy" in said
 
 
 def test_the_page_shows_queries_beside_their_nearest_rows_and_escapes_them(answered):
