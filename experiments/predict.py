@@ -12,10 +12,9 @@ trained. What is written beside a query's own columns:
   predicted       the likeliest class
   p(CLASS)        its probability; where a class has two rows, at the temperature that suits the
                   support rows best, each predicted from all others
-  none_of_these   share of those rows that lie nearer to their own class than the query to its
-                  nearest, n + 1 for n of them below the line: flag 0.95 and more, and about one in
-                  twenty queries that do belong to a class is flagged; empty if each class has one
-                  row
+  none_of_these   m / (n + 1), where m of those n rows lie nearer to their own class than the query
+                  to its nearest: of queries drawn as the support rows were, about one in twenty
+                  has 0.95 or more, of queries from elsewhere more. Empty if each class has one row
   contribution(M) of each modality to the logarithm of the predicted class's probability (Shapley
                   values, in nats); they add up to log(probability * classes). Up to 4 modalities
   abstain         with --risk: whether the confidence is below the least at which no larger share
