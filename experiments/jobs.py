@@ -52,17 +52,29 @@ def prepare(config: ConfigDict, train: Pool, base: Params | None = None) -> Job:
     trained, rows = model, train
     if base is not None:
         trained, rows = model.fast, encode_pool(model.module, base, train)
-    key_init, key_run = jax.random.split(jax.random.key(config.seed))
     tasks = dealer.training_tasks(config, rows)
     training = build.training(config, trained, rows)
-
-    once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
-    first = once(lambda tasks, key: dealer.first_task(tasks(key)))(tasks, key_init)
-    params = once(trained.learner.init)(key_init, first.support)
-    params = once(training.init)(jax.random.fold_in(key_init, 1), params)
     optimizer = build.optimizer(config)
-    state = devices.everywhere(config, init_state(key_run, params, optimizer))
+    once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
+    state = _first_state(config, trained.learner, tasks, training, optimizer, once)
+    state = devices.everywhere(config, state)
     return Job(config, model, tasks, training, optimizer, state, base is not None)
+
+
+def _first_state(
+    config: ConfigDict,
+    learner: Learner,
+    tasks: Sample,
+    training: build.Training,
+    optimizer: optax.GradientTransformation,
+    compiled: Callable[[Callable], Callable],
+) -> TrainState:
+    """The state before the first step; a function is `compiled` before it is called."""
+    key_init, key_run = jax.random.split(jax.random.key(config.seed))
+    first = compiled(lambda tasks, key: dealer.first_task(tasks(key)))(tasks, key_init)
+    params = compiled(learner.init)(key_init, first.support)
+    params = compiled(training.init)(jax.random.fold_in(key_init, 1), params)
+    return init_state(key_run, params, optimizer)
 
 
 def check_base(config: ConfigDict, name: str) -> None:
@@ -165,7 +177,32 @@ def trained_params(job: Job, folder: Path) -> Params:
     """
     if job.config.train.steps == 0:
         return job.state.params
-    state = checkpoints(job, folder).restore(job.state)
+    return _best(job.config, job.state, folder)
+
+
+def params_by_shapes(config: ConfigDict, rows: Pool, folder: Path) -> Params:
+    """The best parameters of a model that has been trained, without the data of its training.
+
+    Args:
+      config: of the model, trained by one step or more.
+      rows: `jax.ShapeDtypeStruct` in place of the arrays of the training classes.
+      folder: where its checkpoints lie.
+
+    Raises:
+      ValueError: if there is no checkpoint.
+    """
+
+    def fresh(rows: Pool) -> TrainState:
+        model, tasks = build.model(config), dealer.training_tasks(config, rows)
+        parts = tasks, build.training(config, model, rows), build.optimizer(config)
+        return _first_state(config, model.learner, *parts, compiled=lambda f: f)
+
+    shapes = jax.eval_shape(fresh, rows)
+    return _best(config, shapes._replace(key=jax.random.key(config.seed)), folder)
+
+
+def _best(config: ConfigDict, fresh: TrainState, folder: Path) -> Params:
+    state = Checkpoints(folder / "checkpoints", results.plain(config)).restore(fresh)
     if int(state.step) == 0:
         raise ValueError(f"{folder} holds no checkpoint; train the run first")
     return state.best.params

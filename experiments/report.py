@@ -70,10 +70,25 @@ def page(runs: Sequence[Run]) -> str:
     if sum(bool(run.metrics) for run in runs) > 1:
         parts.append(_side_by_side(runs))
     parts += [section(run, order) for run in runs]
+    return document(title, parts)
+
+
+def document(title: str, parts: Sequence[str], style: str = "") -> str:
+    """A page that needs nothing but itself.
+
+    Args:
+      title: in HTML.
+      parts: HTML elements, one after the other.
+      style: CSS beside the report's.
+
+    Returns:
+      The HTML document.
+    """
+    css = f"{plots.css()}{STYLE.read_text('utf-8')}{style}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{plots.css()}{STYLE.read_text('utf-8')}</style></head>\n"
+        f"<title>{title}</title>\n<style>\n{css}</style></head>\n"
         f"<body><main>\n{chr(10).join(parts)}\n</main></body></html>\n"
     )
 

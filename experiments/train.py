@@ -22,6 +22,7 @@ from experiments import (
     command,
     conditions,
     devices,
+    inputs,
     inspection,
     jobs,
     report,
@@ -125,6 +126,7 @@ def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
     names = list(build.models(config))
     tables = build.tables(config)
     results.open_workdir(workdir, results.plain(config))
+    inputs.note(workdir, tables["train"])
     pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
     settings = {"config": config, "tables": tables, "pools": pools, "workdir": workdir}
     with Board() as board, ThreadPoolExecutor(workers(config)) as threads:

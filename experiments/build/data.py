@@ -11,12 +11,28 @@ from experiments.cache import embedded
 from experiments.dealer import episode_settings
 from experiments.names import check_name, named, parse_names, parse_pairs, pick
 from fsjax import pretrained
-from fsjax.data import files, grocery, omniglot, pool, speech_commands, splits, table, tfds
+from fsjax.data import (
+    csv_table,
+    files,
+    grocery,
+    omniglot,
+    pool,
+    speech_commands,
+    splits,
+    table,
+    tfds,
+)
 from fsjax.data.emoji import emoji
 
 DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
     "emoji": lambda data: emoji(),
     "folder": lambda data: files.read_folder(data.path, image_size=data.image_size),
+    "csv": lambda data: csv_table.read_csv(
+        data.path,
+        columns=parse_pairs(data.columns),
+        label=data.label,
+        sizes=files.Sizes(image=data.image_size),
+    ),
     "omniglot": lambda data: omniglot.read_omniglot(data.path, size=data.image_size),
     "grocery": lambda data: grocery.read_grocery(data.path),
     "speech_commands": lambda data: speech_commands.read_speech_commands(data.path),

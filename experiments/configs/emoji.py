@@ -19,18 +19,18 @@ def get_config() -> ConfigDict:
             # and divide the tasks. On CPU jax sees one, unless more are asked for: a core each.
             "devices": 0,
             "data": {
-                # emoji | folder | grocery | npz | omniglot | speech_commands | tfds
+                # emoji | folder | csv | grocery | npz | omniglot | speech_commands | tfds
                 "name": "emoji",
-                "path": "",  # of a folder or npz, of Omniglot's, or of a prepared TFDS version
+                "path": "",  # of a folder, CSV or npz, of Omniglot's, or of a prepared TFDS version
                 "splits": "digest",  # of names | halves | alphabet (of Omniglot) | a JSON file
                 "rotations": False,  # an image turned by 90, 180, 270 degrees is another class
                 "reflections": False,  # a training image mirrored is of another class
-                "columns": "",  # npz, tfds: modality:key,modality:key
-                "label": "label",  # tfds: the feature that names the class
+                "columns": "",  # npz, tfds, csv: modality:key,modality:key; csv: found unless named
+                "label": "label",  # csv, tfds: the column or feature that names the class
                 "parts": "",  # tfds: its splits to read, as in train,test; all unless named
                 # Modalities at mean 0 and deviation 1, number by number, over the training rows.
                 "standardise": "",
-                "image_size": 32,  # folder, omniglot, tfds
+                "image_size": 32,  # folder, csv, omniglot, tfds
             },
             "modalities": "image,text,audio",
             # Modalities, and descriptions of classes, seen once through a published encoder whose

@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from fsjax.data import preprocess
 from fsjax.data.table import Table, rows
 
+T = TypeVar("T")
 _WINDOW, _HOP = 512, 320
 _log_mel = jax.jit(preprocess.log_mel, static_argnames=("sample_rate", "window", "hop"))
 # libsndfile knows more formats, among them MP3, for which it takes many a file of garbage.
@@ -24,24 +25,26 @@ _AUDIO_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")
 _CUT_SHORT = re.compile(r"data : \d{1,9} \(should be|Junk after the last|lacks an end-of-stream")
 
 
-class _Sizes(NamedTuple):
-    image: int  # pixels
-    frames: int
-    sample_rate: int  # Hz
-    text: int  # bytes
+class Sizes(NamedTuple):
+    """To what files are fitted, as `read_folder` says."""
+
+    image: int = 84  # pixels
+    frames: int = 96
+    sample_rate: int = 16000  # Hz
+    text: int = 64  # bytes
 
 
 class _Kind(NamedTuple):
     modality: str
-    read: Callable[[Path, _Sizes], np.ndarray]  # -> [rows in the file, ...]
+    read: Callable[[Path, Sizes], np.ndarray]  # -> [rows in the file, ...]
 
 
-def _image(path: Path, sizes: _Sizes) -> np.ndarray:
+def _image(path: Path, sizes: Sizes) -> np.ndarray:
     with Image.open(path) as image:
         return preprocess.resize_image(ImageOps.exif_transpose(image), sizes.image)[None]
 
 
-def _audio(path: Path, sizes: _Sizes) -> np.ndarray:
+def _audio(path: Path, sizes: Sizes) -> np.ndarray:
     with soundfile.SoundFile(path) as file:
         if file.format not in _AUDIO_FORMATS:
             raise ValueError(f"it holds {file.format}, not one of {', '.join(_AUDIO_FORMATS)}")
@@ -64,12 +67,16 @@ def _audio(path: Path, sizes: _Sizes) -> np.ndarray:
     return preprocess.fit_frames(np.asarray(mel)[:heard], sizes.frames)[None]
 
 
-def _text(path: Path, sizes: _Sizes) -> np.ndarray:
+def _lines(path: Path) -> list[str]:
     lines = path.read_text("utf-8-sig").split("\n")
     texts = [line.strip() for line in lines if line.strip()]
     if not texts:
         raise ValueError("it has no line of text")
-    return preprocess.encode_texts(texts, sizes.text)
+    return texts
+
+
+def _text(path: Path, sizes: Sizes) -> np.ndarray:
+    return preprocess.encode_texts(_lines(path), sizes.text)
 
 
 ENDINGS: Mapping[str, _Kind] = {
@@ -79,7 +86,22 @@ ENDINGS: Mapping[str, _Kind] = {
 }
 
 
-def _visible(folder: Path) -> list[Path]:
+def kind_of(path: Path) -> str:
+    """The modality of a file, by its ending.
+
+    Raises:
+      ValueError: if the ending is none of `ENDINGS`, or it is a folder.
+    """
+    if path.is_dir() or path.suffix.lower() not in ENDINGS:
+        raise ValueError(
+            f"{path} is neither an image, nor audio, nor text: remove it or give it one of "
+            f"the known endings, {' '.join(ENDINGS)}"
+        )
+    return ENDINGS[path.suffix.lower()].modality
+
+
+def visible(folder: Path) -> list[Path]:
+    """What lies in a folder and is not hidden, sorted."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
@@ -87,15 +109,10 @@ def _find(folder: Path) -> tuple[list[str], dict[str, dict[str, list[Path]]]]:
     """The classes of a folder, and its files: modality -> class -> paths."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder: name one that holds class folders")
-    classes = [path for path in _visible(folder) if path.is_dir()]
+    classes = [path for path in visible(folder) if path.is_dir()]
     found = defaultdict(lambda: {path.name: [] for path in classes})
-    for path in (path for each in classes for path in _visible(each)):
-        if path.is_dir() or path.suffix.lower() not in ENDINGS:
-            raise ValueError(
-                f"{path} is neither an image, nor audio, nor text: remove it or give it one of "
-                f"the known endings, {' '.join(ENDINGS)}"
-            )
-        found[ENDINGS[path.suffix.lower()].modality][path.parent.name].append(path)
+    for path in (path for each in classes for path in visible(each)):
+        found[kind_of(path)][path.parent.name].append(path)
     if not found:
         raise ValueError(f"{folder} has no files in class folders: expected {folder}/CLASS/FILE")
     for modality, of_class in found.items():
@@ -107,13 +124,31 @@ def _find(folder: Path) -> tuple[list[str], dict[str, dict[str, list[Path]]]]:
     return [path.name for path in classes], found
 
 
-def _read(path: Path, sizes: _Sizes) -> np.ndarray:
+def read_file(path: Path, sizes: Sizes) -> np.ndarray:
+    """The rows in a file of a known ending, [1, ...] of an image or a sound, [lines, L] of a text.
+
+    Raises:
+      ValueError: if it cannot be read.
+    """
     kind = ENDINGS[path.suffix.lower()]
+    return _reading(path, kind.modality, lambda: kind.read(path, sizes))
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file that are not empty.
+
+    Raises:
+      ValueError: if it cannot be read.
+    """
+    return _reading(path, "text", lambda: _lines(path))
+
+
+def _reading(path: Path, modality: str, read: Callable[[], T]) -> T:
     try:
-        return kind.read(path, sizes)
+        return read()
     except Exception as error:  # damaged bytes make decoders raise almost anything
         raise ValueError(
-            f"{path} cannot be read as {kind.modality} ({error}); replace or remove the file"
+            f"{path} cannot be read as {modality} ({error}); replace or remove the file"
         ) from error
 
 
@@ -147,14 +182,14 @@ def read_folder(
       ValueError: if a file is unreadable or of unknown kind, if a class lacks a source, or if
         there is nothing to read.
     """
-    sizes = _Sizes(image_size, frames, sample_rate, text_length)
+    sizes = Sizes(image_size, frames, sample_rate, text_length)
     if min(sizes) < 1:
         raise ValueError(f"sizes must be at least 1, not {sizes}")
     classes, found = _find(Path(path))
     sources = {}
     for modality, of_class in sorted(found.items()):
         files = [(i, file) for i, name in enumerate(classes) for file in of_class[name]]
-        blocks = [_read(file, sizes) for _, file in files]
+        blocks = [read_file(file, sizes) for _, file in files]
         labels = np.repeat([i for i, _ in files], [len(block) for block in blocks])
         sources[modality] = rows({modality: np.concatenate(blocks)}, labels)
     return Table(tuple(classes), sources, {})

@@ -93,10 +93,11 @@ class CalibratedNorm(nn.Module):
         if not train:
             return affine(x, stop_gradient(mean), stop_gradient(var))
         moments = weighted_moments(x, weight)
-        self.sow("stats", "mean", moments[0], reduce_fn=_last, init_fn=lambda: None)
-        self.sow("stats", "var", moments[1], reduce_fn=_last, init_fn=lambda: None)
+        self.sow("stats", "mean", moments[0], reduce_fn=last, init_fn=lambda: None)
+        self.sow("stats", "var", moments[1], reduce_fn=last, init_fn=lambda: None)
         return affine(x, *moments)
 
 
-def _last(old, new):
+def last(old, new):
+    """What a statistic that is sown twice becomes."""
     return new

@@ -1,9 +1,12 @@
 """Encoders of table rows, and of anything as it is."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+from jax.lax import stop_gradient
 
 from fsjax.encoders.layers import as_float, one_token
+from fsjax.encoders.norms import last, weighted_moments
 from fsjax.types import Array, Tokens
 
 
@@ -32,6 +35,31 @@ class Raw(nn.Module):
         # The bound stands inside the root, whose derivative at 0 is infinite.
         norm = jnp.sqrt(jnp.maximum(jnp.square(flat).sum(-1, keepdims=True), 1e-12))
         return one_token(flat / norm)
+
+
+class Standardised(nn.Module):
+    """Numbers less their mean and over their deviation, before an encoder.
+
+    In training these are the batch's; at test they are the parameters `mean` and `var`, which
+    `calibrate` sets to those of the training rows: no other row has a part in them.
+    """
+
+    encoder: nn.Module
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
+        """x [B, K], weight [B] -> tokens of the encoder."""
+        x = as_float(x).astype(jnp.float32)
+        mean = stop_gradient(self.param("mean", nn.initializers.zeros, (x.shape[-1],)))
+        var = stop_gradient(self.param("var", nn.initializers.ones, (x.shape[-1],)))
+        if train:
+            mean, var = weighted_moments(x, weight)
+            self.sow("stats", "mean", mean, reduce_fn=last, init_fn=lambda: None)
+            self.sow("stats", "var", var, reduce_fn=last, init_fn=lambda: None)
+        # What is the same in all rows has a variance of rounding alone, and stays near zero.
+        varies = var > 1e-12 * jnp.square(mean)
+        x = (x - mean) * jnp.where(varies, jax.lax.rsqrt(jnp.where(varies, var, 1.0)), 1.0)
+        return self.encoder(x, weight, train=train)
 
 
 class Encoded(nn.Module):

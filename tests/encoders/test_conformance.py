@@ -13,7 +13,7 @@ from fsjax.encoders.audio import ConvAudio
 from fsjax.encoders.image import Conv4, ResNet12, StridedConv4
 from fsjax.encoders.layers import spatial_tokens
 from fsjax.encoders.norms import CalibratedNorm, GroupNorm
-from fsjax.encoders.tabular import MLP, Raw
+from fsjax.encoders.tabular import MLP, Raw, Standardised
 from fsjax.encoders.text import ByteTransformer, CharNgrams
 
 RNG = np.random.default_rng(0)
@@ -40,6 +40,7 @@ TINY = {
     "ngrams": (lambda norm: CharNgrams(4, (1, 2, 3), 16), TEXT, (1, 12)),
     "ngrams_dropout": (lambda norm: CharNgrams(4, (1, 2, 3), 16, 0.5), TEXT, (1, 12)),
     "mlp": (lambda norm: MLP((5,), 4), floats(6), (1, 4)),
+    "mlp_standardised": (lambda norm: Standardised(MLP((5,), 4)), floats(6), (1, 4)),
     "raw": (lambda norm: Raw(), floats(2, 3), (1, 6)),
 }
 NORMS = {"calibrated": CalibratedNorm, "group": partial(GroupNorm, groups=2)}

@@ -1,0 +1,259 @@
+"""From a support set to predictions: adapt once, ask as often as you like.
+
+predictor = adapt(read_csv("support.csv", sizes=methods.SIZES))
+found = predictor.predict(inputs)
+"""
+
+import math
+from collections.abc import Callable
+from itertools import product
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.methods import Method, untrained
+from fsjax.data.table import Rows, Table
+from fsjax.evaluation.calibration import choose_temperature, likelihood_by_temperature
+from fsjax.evaluation.episodic import is_transductive
+from fsjax.heads.distances import cosine
+from fsjax.types import Array, Episode, Inputs, Params, Support, Task
+
+BLOCK = 64  # rows of a compiled program
+LEFT_OUT = 100  # most support rows that are predicted from all others
+NEAREST = 3
+MOST_SHARED = 4  # modalities over whose subsets contributions are summed
+
+
+class Predictions(NamedTuple):
+    """What is known of each query."""
+
+    labels: np.ndarray  # [Q] places in the classes
+    probabilities: np.ndarray  # [Q, W]
+    none_of_these: np.ndarray  # [Q] share of support rows that are nearer to their class, or NaN
+    contributions: np.ndarray  # [Q, M] nats, or [Q, 0]
+    nearest: np.ndarray  # [Q, 3] places of the support rows with the most similar features
+    abstain: np.ndarray  # [Q] bool, always False where no risk was asked for
+
+
+class LeftOut(NamedTuple):
+    """Support rows as predicted from all others."""
+
+    own: np.ndarray  # [n] logits of their own classes
+    right: np.ndarray  # [n] bool
+    temperature: float  # by which logits are to be divided
+    confidence: np.ndarray  # [n] largest probabilities
+
+
+class Predictor(NamedTuple):
+    """A method that has adapted to a support set."""
+
+    about: str  # the method
+    classes: tuple[str, ...]
+    modalities: tuple[str, ...]  # M of them
+    transductive: bool  # whether queries of a block share information
+    left_out: LeftOut | None  # None without two rows in a class, and if it is transductive
+    least_confidence: float  # below which it abstains
+    predict: Callable[[Inputs], Predictions]  # rows as they are read, any number
+
+
+def adapt(support: Table, method: Method | None = None, *, risk: float | None = None) -> Predictor:
+    """Adapts a method to a support set.
+
+    Args:
+      support: labelled rows of one source, any number of each class.
+      method: one of `experiments.methods`; the one without training unless given.
+      risk: share of errors up to which it predicts rather than abstains, in 0..1, as far as can
+        be told by leaving each support row out.
+
+    Returns:
+      What predicts queries.
+
+    Raises:
+      ValueError: if the rows do not fit the method, or a risk cannot be told.
+    """
+    if risk is not None and not 0 <= risk < 1:
+        raise ValueError(f"a risk is a share of errors, at least 0 and below 1, not {risk}")
+    if len(support.sources) != 1:
+        raise ValueError(
+            f"the support set has the sources {', '.join(support.sources)}: give rows of one, in "
+            "which what belongs to one thing is one row"
+        )
+    (rows,) = support.sources.values()
+    method = untrained(rows.values) if method is None else method
+    seen = as_known(method, rows)
+    modalities = tuple(sorted(seen.values))  # as they come out of a compiled function
+    labels = jnp.eye(len(support.classes))[rows.labels]
+    labelled = Support(_in_blocks(method.embed, seen), labels, Inputs({}, {}))
+    params = method.params(labelled)
+    task = jax.jit(method.learner.adapt)(params, labelled)
+    asked = Episode(labelled, labelled.inputs, labels)
+    shared = method.rows is not None and is_transductive(method.learner, params, asked)
+    left_out = None if shared else _leave_out(method, params, labelled)
+    if risk is not None and left_out is None:
+        raise ValueError("a risk is told by leaving support rows out: " + _why_not(shared))
+    least = 0.0 if risk is None else _least_confidence(left_out, risk)
+    answer = _answer(method, params, task, labelled, modalities)
+
+    def predict(queries: Inputs) -> Predictions:
+        embedded = _in_blocks(method.embed, as_known(method, queries, modalities))
+        logits, nearest = _in_blocks(answer, embedded, pad=not shared)
+        present = np.stack([embedded.present[m] for m in modalities], axis=1)
+        return _predictions(logits, nearest, present, left_out, least)
+
+    return Predictor(method.about, support.classes, modalities, shared, left_out, least, predict)
+
+
+def _why_not(shared: bool) -> str:
+    if shared:
+        return "this method is transductive, its queries share information; name another"
+    return "give two or more rows of a class"
+
+
+def as_known(
+    method: Method, rows: Rows | Inputs, modalities: tuple[str, ...] | None = None
+) -> Inputs:
+    """Rows with the modalities that a method knows, those that they lack as missing.
+
+    Raises:
+      ValueError: if they have none of them.
+    """
+    if method.rows is None:
+        names = modalities or tuple(rows.values)
+        return Inputs({m: rows.values[m] for m in names}, {m: rows.present[m] for m in names})
+    if not set(method.rows) & set(rows.values):
+        raise ValueError(
+            f"the run knows {', '.join(method.rows)}, and there is {', '.join(rows.values)}: name "
+            "columns as its modalities, or say which they are, as in image:photo"
+        )
+    count = len(next(iter(rows.present.values())))
+    values, present = {}, {}
+    for name, row in method.rows.items():
+        blank = np.zeros((count, *row.shape), row.dtype)
+        values[name] = rows.values.get(name, blank)
+        present[name] = rows.present.get(name, np.zeros(count, np.float32))
+    return Inputs(values, present)
+
+
+def _in_blocks(f: Callable[[Any], Any], rows: Any, *, pad: bool = True) -> Any:
+    """f over blocks of rows, the last filled up by its last row unless that would tell f of it."""
+    count = len(jax.tree.leaves(rows)[0])
+    outs = []
+    for start in range(0, count, BLOCK):
+        stop = start + BLOCK if pad else min(start + BLOCK, count)
+        index = np.minimum(np.arange(start, stop), count - 1)
+        outs.append(f(jax.tree.map(lambda x, index=index: x[index], rows)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *outs)
+
+
+def _masks(number: int) -> np.ndarray:
+    """Subsets of modalities but the empty one, all of them last: [2^M - 1, M], or [1, M]."""
+    if number > MOST_SHARED:
+        return np.ones((1, number), np.float32)
+    return np.array(list(product((0.0, 1.0), repeat=number))[1:], np.float32)
+
+
+def _answer(
+    method: Method, params: Params, task: Task, support: Support, modalities: tuple[str, ...]
+) -> Callable[[Inputs], tuple[Array, Array]]:
+    """Queries [B, ...] -> logits [B, subsets, W] by what is seen, and the nearest rows [B, 3]."""
+    masks = jnp.asarray(_masks(len(modalities)))
+
+    @jax.jit
+    def answer(params: Params, task: Task, support: Support, query: Inputs) -> tuple[Array, Array]:
+        def seen(mask: Array) -> Array:
+            present = {m: query.present[m] * mask[i] for i, m in enumerate(modalities)}
+            return method.learner.predict(params, task, query._replace(present=present))
+
+        known, stats = method.network.apply(params["network"], support.inputs)
+        asked, _ = method.network.apply(params["network"], query, stats=stats)
+        near = cosine(asked.reshape(len(asked), -1), known.reshape(len(known), -1))
+        nearest = jax.lax.top_k(-near, min(NEAREST, len(known)))[1]
+        return jax.lax.map(seen, masks).swapaxes(0, 1), nearest
+
+    return lambda query: answer(params, task, support, query)
+
+
+def _leave_out(method: Method, params: Params, support: Support) -> LeftOut | None:
+    labels = np.asarray(support.labels)
+    several = np.flatnonzero(labels @ labels.sum(0) > 1)
+    if not len(several):
+        return None
+    drawn = np.random.default_rng(0).permutation(several)[:LEFT_OUT]
+
+    @jax.jit
+    def predicted(params: Params, support: Support, drawn: Array) -> Array:
+        def one(i: Array) -> Array:
+            others = support._replace(labels=support.labels.at[i].set(0.0))
+            row = jax.tree.map(lambda x: x[i][None], support.inputs)
+            return method.learner.predict(params, method.learner.adapt(params, others), row)[0]
+
+        return jax.lax.map(one, drawn)
+
+    logits, targets = np.asarray(predicted(params, support, drawn)), labels[drawn]
+    # Targets as of Platt 1999: without the doubt of one row more, rows that are all right would
+    # have the least temperature there is.
+    doubt = (len(drawn) * targets + 1 / targets.shape[1]) / (len(drawn) + 1)
+    temperature = choose_temperature(likelihood_by_temperature(jnp.asarray(logits), doubt)[None])
+    chances = np.exp(_log_softmax(logits / temperature))
+    right = logits.argmax(-1) == targets.argmax(-1)
+    return LeftOut((logits * targets).sum(-1), right, temperature, chances.max(-1))
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    return np.asarray(jax.nn.log_softmax(logits, axis=-1), np.float64)
+
+
+def _least_confidence(left_out: LeftOut, risk: float) -> float:
+    """The least confidence such that of the left-out rows with it or more at most so many err."""
+    for least in np.unique(left_out.confidence):
+        if 1 - left_out.right[left_out.confidence >= least].mean() <= risk:
+            return float(least)
+    return math.inf
+
+
+def _predictions(
+    logits: np.ndarray,
+    nearest: np.ndarray,
+    present: np.ndarray,
+    left_out: LeftOut | None,
+    least: float,
+) -> Predictions:
+    temperature = 1.0 if left_out is None else left_out.temperature
+    chances = _log_softmax(logits / temperature)  # [Q, subsets, W]
+    whole = chances[:, -1]
+    labels = whole.argmax(-1)
+    none = np.full(len(labels), np.nan)
+    if left_out is not None:
+        nearer = np.searchsorted(np.sort(left_out.own), logits[:, -1].max(-1), side="right")
+        none = (len(left_out.own) - nearer) / (len(left_out.own) + 1)
+    shares = np.zeros((len(labels), 0))
+    if (number := present.shape[1]) <= MOST_SHARED:
+        seen = present @ _masks(number).T > 0
+        nothing = -math.log(whole.shape[1])
+        worth = np.where(seen, chances[np.arange(len(labels)), :, labels], nothing)
+        shares = _shapley(np.insert(worth, 0, nothing, axis=1), number)
+    probabilities = np.exp(whole)
+    abstain = probabilities.max(-1) < least
+    return Predictions(labels, probabilities, none, shares, nearest, abstain)
+
+
+def _shapley(worth: np.ndarray, number: int) -> np.ndarray:
+    """What each modality adds to others, the mean over all orders in which they could come (Shapley
+    1953, https://doi.org/10.1515/9781400881970-018).
+
+    Args:
+      worth: [Q, 2^M] of each subset; the first modality is the highest bit of its place.
+      number: M.
+
+    Returns:
+      [Q, M], which add up to the worth of all less that of none.
+    """
+    shares = np.zeros((len(worth), number))
+    for modality in range(number):
+        bit = 1 << (number - 1 - modality)
+        for others in (s for s in range(1 << number) if not s & bit):
+            orders = number * math.comb(number - 1, others.bit_count())
+            shares[:, modality] += (worth[:, others | bit] - worth[:, others]) / orders
+    return shares

@@ -1,0 +1,370 @@
+"""From files of one's own to predictions: with and without a run, and what wrong input is told."""
+
+import csv
+import itertools
+import math
+import re
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import (
+    build,
+    inputs,
+    jobs,
+    methods,
+    predict,
+    predicted,
+    prediction,
+    queries,
+    results,
+    train,
+)
+from experiments.configs import own
+from fsjax.data.pool import make_pool
+from fsjax.data.table import Table, rows
+from fsjax.heads import soft_kmeans
+from fsjax.learners import metric
+from fsjax.types import Inputs
+
+CLASSES = ("ash & <b>", "elm", "oak")
+RNG = np.random.default_rng(0)
+
+
+def write_rows(path, header, lines):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *lines])
+    return path
+
+
+def things(number, shades=(20, 120, 220)):
+    """Rows of label, photo, caption, height, width: told apart by each of them."""
+    for k, name in enumerate(CLASSES):
+        for i in range(number):
+            photo = "" if i == 2 else f"{shades[k]}_{i % 2}.png"
+            yield [name, photo, f"{'xyz'[k] * 5} {i}", 1000 * k + i, 0.001 * (k % 2) + 1e-5 * i]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mine")
+    for shade, i in itertools.product((20, 120, 220), range(2)):
+        pixels = np.full((9, 9, 3), 255, np.uint8)
+        pixels[: 3 + i, : shade // 25] = shade
+        Image.fromarray(pixels).save(folder / f"{shade}_{i}.png")
+    header = ["label", "photo", "caption", "height", "width"]
+    write_rows(folder / "support.csv", header, things(4))
+    labelled = [["fir", "20_0.png", "none", "", ""], *things(3)]
+    write_rows(folder / "query.csv", header, labelled)
+    write_rows(folder / "unlabelled.csv", header[1:3], [line[1:3] for line in labelled])
+    return folder
+
+
+def ask(folder, query, *more, support="support.csv"):
+    out = folder / "out.csv"
+    paths = ["--support", folder / support, "--query", folder / query, "--out", out]
+    predict.main([*map(str, paths), *map(str, more)])
+    with out.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def answered(folder):
+    capture = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("builtins.print", lambda text, **where: capture.append(text))
+        page = folder / "page.html"
+        found = ask(folder, "query.csv", "--risk", "0.1", "--report", page)
+    return found, capture, page.read_text("utf-8")
+
+
+def test_every_query_has_a_class_its_probabilities_and_what_they_come_from(answered):
+    found, _, _ = answered
+    assert len(found) == 10
+    assert [row["predicted"] for row in found[1:]] == [row["label"] for row in found[1:]]
+    for row in found:
+        chances = {name: float(row[f"p({name})"]) for name in CLASSES}
+        assert sum(chances.values()) == pytest.approx(1, abs=1e-5)
+        assert row["predicted"] == max(chances, key=chances.get)
+        shares = [float(row[f"contribution({m})"]) for m in ("image", "tabular", "text")]
+        assert sum(shares) == pytest.approx(math.log(3 * max(chances.values())), abs=1e-3)
+        assert 0 <= float(row["none_of_these"]) < 1
+    assert float(found[3]["contribution(image)"]) == 0 and found[3]["photo"] == ""
+    assert found[1]["caption"] == "xxxxx 0"
+
+
+def test_what_is_read_and_how_good_it_is_are_told(answered):
+    _, told, _ = answered
+    said = "\n".join(told)
+    assert "reads image from photo; text from caption; tabular from height, width" in said
+    assert "nothing trained (image: pixels" in said
+    assert "accuracy: 100.0% (70.1% to 100.0%) of 9 of queries with a label" in said
+    assert "classes that the support set lacks: 1 (fir): not in the accuracy" in said
+
+
+def test_the_page_shows_queries_beside_their_nearest_rows_and_escapes_them(answered):
+    _, _, page = answered
+    assert page.count('<article class="query">') == 10 and "10 of 10 queries" in page
+    assert page.count("data:image/png") >= 2 * 7 and "ash &amp; &lt;b&gt;" in page
+    assert "<b>" not in page and "✗ fir" in page and page.count("✓") == 9
+    assert not re.search(r"<(script|link|iframe)|https?://", page)
+
+
+def test_a_page_of_many_queries_says_how_many_it_shows(folder, monkeypatch):
+    monkeypatch.setattr(queries, "SHOWN", 2)
+    monkeypatch.setattr(predicted, "SHOWN", 2)
+    monkeypatch.setattr(queries, "READ", 4)
+    answers = queries.answer(folder / "support.csv", folder / "query.csv")
+    page = predicted.page(answers)
+    assert "2 of 10 queries" in page and page.count("<article") == 2
+    assert len(answers.predictions.labels) == 10
+
+
+def test_queries_need_neither_labels_nor_all_modalities(folder, capsys):
+    found = ask(folder, "unlabelled.csv")
+    assert "label" not in found[0] and [row["predicted"] for row in found[1:4]] == [CLASSES[0]] * 3
+    shown = capsys.readouterr()
+    assert "accuracy" not in shown.out and "no column for tabular: missing in all" in shown.err
+
+
+def cosines(a, b):
+    a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
+    return a @ b.T
+
+
+def numbers(count):
+    """Rows of two numbers of three classes, and the same as features computed by hand."""
+    labels = np.repeat(range(3), count)
+    x = (RNG.normal(size=(3, 2))[labels] * 3 + RNG.normal(size=(3 * count, 2))).astype("f4")
+    return Table(CLASSES, {"rows": rows({"tabular": x}, labels)}, {}), labels, x
+
+
+@pytest.fixture(scope="module")
+def by_numbers():
+    support, labels, x = numbers(5)
+    return prediction.adapt(support), support, labels, x, numbers(40)[2]
+
+
+def test_without_training_it_is_the_nearest_mean_by_cosine_and_rarer_than_left_out_rows(by_numbers):
+    predictor, _, labels, x, asked = by_numbers
+    found = predictor.predict(Inputs({"tabular": asked}, {"tabular": np.ones(len(asked), "f4")}))
+    z, q = ((each - x.mean(0)) / x.std(0) for each in (x, asked))
+    z, q = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (z, q))
+
+    def near(rows, kept):
+        means = np.stack([z[kept & (labels == k)].mean(0) for k in range(3)])
+        return cosines(rows, means)
+
+    whole = near(q, np.ones(15, bool))
+    np.testing.assert_array_equal(found.labels, whole.argmax(1))
+    own_class = [near(z[i : i + 1], np.arange(15) != i)[0, labels[i]] for i in range(15)]
+    expected = [(np.array(own_class) > best + 1e-6).sum() / 16 for best in whole.max(1)]
+    np.testing.assert_allclose(found.none_of_these, expected, atol=1e-6)
+    right = [near(z[i : i + 1], np.arange(15) != i).argmax() == labels[i] for i in range(15)]
+    assert predictor.left_out.right.mean() == pytest.approx(np.mean(right))
+    best = np.argsort(-cosines(q, z), axis=1)[:, :3]
+    assert (np.sort(found.nearest) == np.sort(best)).mean() > 0.99
+
+
+def test_blocks_change_nothing(by_numbers, monkeypatch):
+    predictor, _, _, _, asked = by_numbers
+    asked = Inputs({"tabular": asked[:5]}, {"tabular": np.ones(5, "f4")})
+    before = predictor.predict(asked)
+    monkeypatch.setattr(prediction, "BLOCK", 2)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), before, predictor.predict(asked)
+    )
+
+
+def test_a_transductive_method_says_so_and_tells_no_risk(by_numbers):
+    _, support, _, x, _ = by_numbers
+    made = methods.untrained({"tabular": x})
+    shared = made._replace(
+        learner=metric(made.network, soft_kmeans()),
+        rows={"tabular": jax.ShapeDtypeStruct((2,), "float32")},
+        params=lambda support: (
+            made.params(support)
+            | {
+                "head": soft_kmeans().init(
+                    jax.random.key(0), support.inputs.values["tabular"], support.labels
+                )
+            }
+        ),
+    )
+    predictor = prediction.adapt(support, shared)
+    assert predictor.transductive and predictor.left_out is None
+    found = predictor.predict(Inputs({"tabular": x[:3]}, {"tabular": np.ones(3, "f4")}))
+    assert np.isnan(found.none_of_these).all() and len(found.labels) == 3
+    with pytest.raises(ValueError, match="transductive"):
+        prediction.adapt(support, shared, risk=0.1)
+
+
+def test_a_risk_wants_two_rows_of_a_class(by_numbers):
+    _, _, _, x, _ = by_numbers
+    one = Table(CLASSES[:2], {"rows": rows({"tabular": x[::7][:2]}, np.arange(2))}, {})
+    predictor = prediction.adapt(one)
+    found = predictor.predict(Inputs({"tabular": x[:2]}, {"tabular": np.ones(2, "f4")}))
+    assert np.isnan(found.none_of_these).all()
+    with pytest.raises(ValueError, match="give two or more rows"):
+        prediction.adapt(one, risk=0.1)
+    with pytest.raises(ValueError, match=r"share of errors.*not 2"):
+        prediction.adapt(one, risk=2)
+
+
+@pytest.mark.parametrize("risk", [0.0, 0.2, 0.34, 0.9])
+def test_the_least_confidence_is_the_first_at_which_no_more_err(risk):
+    confidence = np.array([0.9, 0.8, 0.7, 0.7, 0.6, 0.5])
+    right = np.array([True, True, True, False, True, False])
+    least = prediction._least_confidence(
+        prediction.LeftOut(confidence, right, 1.0, confidence), risk
+    )
+    errors = {t: np.mean(~right[confidence >= t]) for t in confidence}
+    assert errors[least] <= risk and all(errors[t] > risk for t in confidence if t < least)
+
+
+def test_contributions_are_the_mean_over_all_orders():
+    worth = RNG.normal(size=(5, 8))
+    expected = np.zeros((5, 3))
+    for order in itertools.permutations(range(3)):
+        seen = 0
+        for modality in order:
+            more = seen | 1 << (2 - modality)
+            expected[:, modality] += (worth[:, more] - worth[:, seen]) / 6
+            seen = more
+    np.testing.assert_allclose(prediction._shapley(worth, 3), expected, atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run trained on a CSV, some of whose cells are empty: it, its config and its folder."""
+    folder = tmp_path_factory.mktemp("run")
+    labels = np.repeat(range(40), 6)
+    values = np.round(
+        RNG.normal(size=(40, 3))[labels] * (1, 1000, 5) + RNG.normal(size=(240, 3)), 3
+    )
+    lines = [[f"class {k}", *row] for k, row in zip(labels, values.tolist(), strict=True)]
+    for line in lines[::5]:
+        line[3] = ""
+    write_rows(folder / "all.csv", ["label", "a", "b", "c"], lines)
+    config = own.get_config()
+    config.data.update(path=str(folder / "all.csv"), columns="tabular:a+b,other:c")
+    config.update(modalities="tabular,other", fusion="concat", compare="", workers=1)
+    config.train.update(steps=2, chunk=2, ways=3, queries=1)
+    config.validation.update(queries=1, episodes=2)
+    config.test.update(settings=((3, 1),), queries=1, episodes=4)
+    lines = train.train(config, folder / "work")
+    write_rows(folder / "support.csv", ["label", "a", "b", "c"], things_of(values[:12], 2))
+    write_rows(folder / "query.csv", ["label", "a", "b", "c"], things_of(values[2:7], 1))
+    return config, folder, lines
+
+
+def things_of(values, kinds):
+    return [[f"thing {i // 6}", *row] for i, row in enumerate(values.tolist())]
+
+
+def test_a_csv_is_trained_on_with_what_is_missing(run):
+    config, _, lines = run
+    assert [line["model"] for line in lines] == ["concat"]
+    table = build.tables(config)["train"]
+    assert 0 < table.sources["rows"].present["other"].mean() < 1
+
+
+def test_numbers_are_scaled_by_training_rows_alone(run):
+    config, folder, _ = run
+    pool = make_pool(build.tables(config)["train"])
+    job = jobs.prepare(build.models(config)["concat"], pool)
+    params = jobs.trained_params(job, folder / "work/models/concat")
+    learned = params["network"]["encoders_tabular"]
+    x = np.asarray(pool.sources["rows"].inputs.values["tabular"])
+    assert (np.abs(learned["mean"] - x.mean(0)) < x.std(0) / 2).all()
+    np.testing.assert_allclose(learned["var"] ** 0.5, x.std(0), rtol=0.4)
+
+
+def test_a_run_predicts_without_its_data(run, capsys):
+    config, folder, _ = run
+    job = jobs.prepare(build.models(config)["concat"], make_pool(build.tables(config)["train"]))
+    expected = jobs.trained_params(job, folder / "work/models/concat")
+    (folder / "all.csv").rename(folder / "gone.csv")
+    columns = ["--columns", "tabular:a+b,other:c"]
+    try:
+        method = methods.of_run(folder / "work")
+        found = ask(folder, "query.csv", "--workdir", folder / "work", *columns)
+    finally:
+        (folder / "gone.csv").rename(folder / "all.csv")
+    jax.tree.map(np.testing.assert_array_equal, method.params(None), expected)
+    assert sum(row["predicted"] == row["label"] for row in found) >= 4
+    assert f"concat of {folder / 'work'} (metric, tabular, other)" in capsys.readouterr().err
+
+
+def test_a_model_that_was_not_trained_takes_its_scale_from_the_support_set(run, tmp_path):
+    config, folder, _ = run
+    config = config.copy_and_resolve_references()
+    config.update(modalities="tabular", fusion="plain", distance="cosine")
+    config.encoders.tabular = "raw"
+    config.train.steps = 0
+    results.write_json(tmp_path / "config.json", results.plain(config))
+    inputs.note(tmp_path, build.tables(config)["train"])
+    columns = ["--columns", "tabular:a+b", "--workdir", tmp_path]
+    found = ask(folder, "query.csv", *columns)
+    best = max(float(row[f"p({row['predicted']})"]) for row in found)
+    assert len(found) == 5 and 0.5 < best < 1
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--columns", "x:a"], "the run knows tabular, other, and there is x"),
+        (["--columns", "tabular:a+b+c"], r"tabular of shape \[2\] and type float32.*shape \[3\]"),
+        (["--model", "concatt"], "did you mean 'concat'"),
+        (["--workdir", "nowhere"], r"no config\.json"),
+    ],
+)
+def test_what_does_not_fit_a_run_is_told(run, more, message):
+    _, folder, _ = run
+    with pytest.raises(SystemExit, match=message):
+        ask(folder, "query.csv", "--workdir", folder / "work", *more)
+
+
+@pytest.mark.parametrize(
+    ("support", "query", "more", "message"),
+    [
+        ("no.csv", "query.csv", [], r"there is no .*no\.csv: name a CSV, or a folder"),
+        ("unlabelled.csv", "query.csv", [], "no column label"),
+        (".", "query.csv", [], r"out\.csv is neither|page\.html is neither|csv is neither"),
+        ("support.csv", "gone", [], "there is no .*gone"),
+        ("support.csv", "query.csv", ["--out", "a.txt"], r"a\.txt .*ends in \.csv"),
+        ("support.csv", "query.csv", ["--report", "a.md"], r"a\.md .*ends in \.html"),
+        ("support.csv", "query.csv", ["--columns", "image:foto"], "did you mean photo"),
+        ("support.csv", "query.csv", ["--risk", "1.5"], "share of errors"),
+    ],
+)
+def test_wrong_input_is_told_without_a_traceback(folder, support, query, more, message):
+    with pytest.raises(SystemExit, match=message):
+        ask(folder, query, *more, support=support)
+
+
+def test_what_is_read_is_not_written_over_and_columns_do_not_clash(folder, tmp_path):
+    query = write_rows(tmp_path / "query.csv", ["photo", "predicted"], [["", "me"]])
+    support = folder / "support.csv"
+    with pytest.raises(ValueError, match="would be replaced"):
+        queries.check_targets(query, None, support, query)
+    query.write_text("caption,predicted\nme,1\n")
+    with pytest.raises(ValueError, match="has a column predicted"):
+        queries.answer(support, query)
+
+
+def test_class_folders_and_flat_folders_are_taken_too(folder, tmp_path, capsys):
+    for shade, name in ((20, "dark"), (220, "light")):
+        for i in range(2):
+            for place in (tmp_path / "support" / name, tmp_path / "flat"):
+                place.mkdir(parents=True, exist_ok=True)
+                (place / f"{shade}_{i}.png").write_bytes((folder / f"{shade}_{i}.png").read_bytes())
+    found = ask(tmp_path, "flat", support="support")
+    assert [row["predicted"] for row in found] == ["dark"] * 2 + ["light"] * 2
+    assert found[0]["image"] == "20_0.png"
+    ask(tmp_path, "support", support="support")
+    assert "accuracy: 100.0%" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="no class folders"):
+        ask(tmp_path, "flat", support="flat")
