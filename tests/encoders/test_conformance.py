@@ -40,6 +40,7 @@ TINY = {
     "ngrams": (lambda norm: CharNgrams(4, (1, 2, 3), 16), TEXT, (1, 12)),
     "ngrams_dropout": (lambda norm: CharNgrams(4, (1, 2, 3), 16, 0.5), TEXT, (1, 12)),
     "mlp": (lambda norm: MLP((5,), 4), floats(6), (1, 4)),
+    "linear": (lambda norm: MLP((), 4), floats(6), (1, 4)),
     "mlp_standardised": (lambda norm: Standardised(MLP((5,), 4)), floats(6), (1, 4)),
     "raw": (lambda norm: Raw(), floats(2, 3), (1, 6)),
 }
