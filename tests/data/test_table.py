@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsjax.data.table import Table, modalities, rows, take_classes, take_modalities
+from fsjax.data.table import Table, modalities, rows, standardise, take_classes, take_modalities
 
 CLASSES = ("ant", "bee", "cow", "doe")
 
@@ -78,3 +78,15 @@ def test_descriptions_are_kept_where_they_are_named_and_one_that_nothing_has_is_
     np.testing.assert_array_equal(kept["taste"], np.ones((2, 1)))
     with pytest.raises(ValueError, match="no class description is called smell; there is words"):
         take_modalities(table, ("image",), ("smell",))
+
+
+def test_values_are_standardised_by_what_was_observed_in_training_alone():
+    x = np.array([[1.0, 5], [3, 5], [1000, 5]])
+    seen = rows({"x": x, "y": x}, [0, 0, 0])
+    seen = seen._replace(present=seen.present | {"x": np.array([1, 1, 0], np.float32)})
+    train, test = (Table(("a",), {"s": part}, {}) for part in (seen, rows({"x": x + 2}, [0, 0, 0])))
+    found = standardise({"train": train, "test": test}, ("x",))
+    values = {split: found[split].sources["s"].values["x"] for split in found}
+    np.testing.assert_allclose(values["train"][:2], [[-1, 0], [1, 0]])
+    np.testing.assert_allclose(values["test"][:2], [[1, 0], [3, 0]])
+    np.testing.assert_array_equal(found["train"].sources["s"].values["y"], x)

@@ -87,3 +87,9 @@ def test_the_amount_is_the_deviation_of_the_map():
     many = Episode(before.support._replace(inputs=inputs, labels=labels), inputs, labels)
     middle = warp_images(KEY, many, amount=0.1).query.values["image"][:, 50, 1, 0]
     assert abs(middle.mean()) < 0.02 and abs(middle.std() - 0.1) < 0.01
+
+
+def test_a_picture_of_one_channel_needs_no_axis_for_it():
+    image = np.arange(30, dtype=np.float32).reshape(5, 6)
+    change = np.full((2, 3), 0.2)
+    np.testing.assert_array_equal(warp(image, change), warp(image[..., None], change)[..., 0])
