@@ -192,3 +192,16 @@ def test_a_condition_changes_presence_and_not_what_is_drawn(tested):
         assert sum(theirs.present.values()).tolist() == [1] * len(theirs.present["image"])
     again = parse(config.test, ("image", "tabular"))[0]
     assert again.change == missing.change and hash(again.change) == hash(missing.change)
+
+
+def test_training_tasks_are_crossed_where_the_config_asks_for_it(tested):
+    config = tested[0].copy_and_resolve_references()
+    config.train.update(cross=1.0, tasks=2)
+    rows = make_pool(build.tables(config)["train"])
+    task = jax.jit(lambda tasks, key: tasks(key))(
+        dealer.training_tasks(config, rows), jax.random.key(0)
+    )
+    support, query = task.support.inputs.present, task.query.present
+    for name, other in (("image", "tabular"), ("tabular", "image")):
+        np.testing.assert_array_equal(support[name], query[other])
+        assert (support[name] == support[name][:, :1]).all()
