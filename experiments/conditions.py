@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import build, dealer, results, scoring
-from experiments.build.conditions import KINDS, MISSING, Condition, conditions
+from experiments.build.conditions import KINDS, MISSING, Condition, conditions, unchanged
 from experiments.jobs import TEST_KEY, VALIDATION_KEY, evaluator, prepared
 from experiments.names import parse_names
 from experiments.runs import Line
@@ -43,8 +43,8 @@ def test(scored: scoring.Scored, plain: Sequence[Line], workdir: Path) -> list[L
     """
     name, config, model, params, pools = scored
     names = parse_names(config.modalities)
-    sources = pools["test"].sources.values()
-    found = conditions(config.test, [m for source in sources for m in source.inputs.present])
+    of_run = [m for source in pools["test"].sources.values() for m in source.inputs.present]
+    found, plainly = conditions(config.test, of_run), unchanged(of_run)
     if not found:
         return []
     alone = len(names) == 1 and any(condition.kind == MISSING for condition in found)
@@ -59,13 +59,13 @@ def test(scored: scoring.Scored, plain: Sequence[Line], workdir: Path) -> list[L
     told = [line for line in plain if line["kind"] == "result"]
     lines = []
     for setting, result in zip(settings, told, strict=True):
-        skill = np.mean(of_tokens(setting, None, "validation")["accuracy"]) if alone else None
+        skill = np.mean(of_tokens(setting, plainly, "validation")["accuracy"]) if alone else None
         for condition in found:
             start = time.perf_counter()
             if condition.corrupted in names:
                 figures = of_values(setting, condition)
             else:
-                figures = of_tokens(setting, None if condition.corrupted else condition)
+                figures = of_tokens(setting, plainly if condition.corrupted else condition)
             mean, half = mean_ci95(figures["accuracy"])
             line = {key: value for key, value in result.items() if key not in OWN}
             line |= {"kind": condition.kind, "condition": condition.text, **condition.told}
@@ -84,16 +84,14 @@ def _seeing(model: build.Model, names: Sequence[str]) -> build.Model:
 def _figures(
     model: build.Model, config: ConfigDict, params: Params, rows: Mapping[str, Pool]
 ) -> Callable[..., dict[str, Array]]:
-    """(setting, condition or none, split) -> figures of its episodes."""
+    """setting, condition, split -> figures of its episodes."""
     how = {"num_episodes": config.test.episodes, "figures": (accuracy, correct, covered)}
     episodes = evaluator(model, config, **how)
 
     def figures(
-        setting: Mapping[str, Any], condition: Condition | None, split: str = "test"
+        setting: Mapping[str, Any], condition: Condition, split: str = "test"
     ) -> dict[str, Array]:
-        sample = dealer.episodes(config, rows[split], **setting)
-        if condition is not None:
-            sample = changed(sample, condition)
+        sample = changed(dealer.episodes(config, rows[split], **setting), condition)
         return episodes(params, jax.random.key(KEYS[split]), sample)
 
     return figures

@@ -17,13 +17,12 @@ NEEDED = {
     "open_set": ("model", "ways", "shots", "unknown", "auroc", "ci95"),
     "calibration": ("model", "ways", "shots", "calibrated", "ece", "ci95"),
 }
-for _kind, _keys in {
-    "missing": ("missing",),
-    "cross": ("support", "query"),
-    "corrupt": ("corrupt",),
-}.items():
-    NEEDED[_kind] = (*NEEDED["result"], *_keys)
-    NEEDED[f"{_kind}_comparison"] = (*NEEDED["comparison"], *_keys)
+# Under conditions, as a result or a comparison and what the condition is.
+_CONDITIONS = {"missing": ("missing",), "cross": ("support", "query"), "corrupt": ("corrupt",)}
+NEEDED |= {kind: (*NEEDED["result"], *keys) for kind, keys in _CONDITIONS.items()}
+NEEDED |= {
+    f"{kind}_comparison": (*NEEDED["comparison"], *keys) for kind, keys in _CONDITIONS.items()
+}
 
 
 class Run(NamedTuple):

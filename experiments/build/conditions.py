@@ -71,7 +71,7 @@ def conditions(test: ConfigDict, names: Sequence[str]) -> list[Condition]:
 def _missing(text: str, names: Sequence[str]) -> Condition:
     rates = [_rates(side, text, names) for side in text.split(">", 1)]
     told = {"missing": _number(text, text) if _is_number(text) else text}
-    return Condition(MISSING, f"missing {text}", told, _drop, _arrays((rates[0], rates[-1])))
+    return Condition(MISSING, f"missing {text}", told, _hide, _hidden(names, rates=rates))
 
 
 def _rates(side: str, text: str, names: Sequence[str]) -> dict[str, float]:
@@ -86,9 +86,37 @@ def _rates(side: str, text: str, names: Sequence[str]) -> dict[str, float]:
     return rates
 
 
-def _drop(key: Key, episode: Episode, amounts: tuple[Mapping[str, Array], ...]) -> Episode:
-    support, query = amounts
-    return drop_modalities(key, episode, rate=support, query=query)
+class _Hidden(NamedTuple):
+    """Of support and query rows: modality -> rate at which it is dropped, whether it is seen."""
+
+    rates: Sequence[Mapping[str, Array]]
+    seen: Sequence[Mapping[str, Array]]
+
+
+def _hidden(
+    names: Sequence[str],
+    rates: Sequence[Mapping[str, float]] = ({},),
+    seen: Sequence[Sequence[str]] = (),
+) -> _Hidden:
+    sides = (rates[0], rates[-1])
+    shown = seen or (names, names)
+    return _arrays(
+        _Hidden(
+            [{name: side.get(name, 0.0) for name in names} for side in sides],
+            [{name: float(name in side) for name in names} for side in shown],
+        )
+    )
+
+
+def _hide(key: Key, episode: Episode, hidden: _Hidden) -> Episode:
+    (support, query), (shown, asked) = hidden
+    left = drop_modalities(key, episode, rate=support, query=query)
+    return see_through(left, support=shown, query=asked)
+
+
+def unchanged(names: Sequence[str]) -> Condition:
+    """The condition under which every modality is seen; it shares the program of the others."""
+    return Condition(MISSING, "", {}, _hide, _hidden(names))
 
 
 def _cross(text: str, names: Sequence[str]) -> Condition:
@@ -100,13 +128,8 @@ def _cross(text: str, names: Sequence[str]) -> Condition:
         )
     for name in sides[0] + sides[1]:
         check_name(names, name, "test.patterns")
-    seen = [{name: float(name in side) for name in names} for side in sides]
     told = dict(zip(PARTS, map("+".join, sides), strict=True))
-    return Condition(CROSS, text, told, _see, _arrays(seen))
-
-
-def _see(key: Key, episode: Episode, amounts: Sequence[Mapping[str, Array]]) -> Episode:
-    return see_through(episode, support=amounts[0], query=amounts[1])
+    return Condition(CROSS, text, told, _hide, _hidden(names, seen=sides))
 
 
 class _Corrupt(NamedTuple):

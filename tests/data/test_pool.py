@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsjax.data.pool import _can_separate, check_episodes, make_pool
+from fsjax.data.pool import _can_separate, check_episodes, check_seen, make_pool
 from fsjax.data.table import Table, rows
 
 LABELS = np.array([2, 0, 2, 1, 2, 0, 2])
@@ -105,3 +105,17 @@ def test_separable_is_what_trying_every_subset_of_groups_finds(groups, shots, qu
     sizes = [np.isin(groups, subset).sum() for subset in subsets]
     possible = any(size >= shots and len(groups) - size >= queries for size in sizes)
     assert _can_separate(groups, shots, queries) == possible
+
+
+def test_a_class_that_is_never_seen_through_some_modalities_is_named():
+    table = table_of(np.zeros(7))
+    scan = table.sources["scan"]
+    both = scan._replace(present={"x": (LABELS == 0) * 1.0, "y": (LABELS == 2) * 1.0})
+    table.sources["scan"] = both
+    with pytest.raises(ValueError, match="class 'b' has no row with x or y"):
+        check_seen(table, ("x", "y"))
+    with pytest.raises(ValueError, match="class 'a' has no row with y"):
+        check_seen(table, ("y",))
+
+    table.sources["scan"] = both._replace(present={"x": both.present["x"], "y": LABELS > 0})
+    check_seen(table, ("x", "y"))

@@ -139,6 +139,7 @@ def test_encoding_a_pool_first_gives_the_same_features(fusion, batch, params):
     inputs = {name: source.inputs for name, source in pool.sources.items()}
     assert [set(x.values) for x in inputs.values()] == [{"sound", "traits"}, {"text"}, set()]
     assert isinstance(inputs["b"].values["text"], Tokens)
+    assert "unused" in inputs["a"].present and "unused" in inputs["c"].present
     together = Inputs(*({**a, **b} for a, b in zip(inputs["a"], inputs["b"], strict=True)))
     ours, _ = as_network(encoded(module)).apply(params[fusion], together)
     expected, _ = features_of[fusion](params[fusion])

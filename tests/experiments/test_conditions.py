@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import build, conditions, dealer, evaluate, results, scoring, tables, train
+from experiments import build, conditions, dealer, report, results, scoring, tables, train
 from experiments.build.conditions import conditions as parse
 from experiments.configs import emoji
+from experiments.runs import read_run
 from fsjax.data.pool import make_pool
 from fsjax.evaluation.present import best_present
 
-MODELS = ("attention", "image", "tabular")
+MODELS = ("plain", "image", "tabular")
 
 
 def write_npz(path):
@@ -26,28 +27,39 @@ def write_npz(path):
     return path
 
 
-def untrained(path, **test):
+def config_of(path, **test):
     """Both modalities as they are: nothing has to be learned."""
     config = emoji.get_config()
     config.data.update(name="npz", path=str(path), columns="image:pictures,tabular:numbers")
-    config.update(modalities="image,tabular", compare="image,tabular", workers=1)
+    config.update(modalities="image,tabular", compare="image,tabular", fusion="plain", apart=False)
     config.encoders.update(image="raw", tabular="raw")
-    config.train.update(steps=0, ways=4, queries=1)
-    config.validation.update(ways=4, queries=1, episodes=8)
+    config.train.update(ways=4, queries=1)
+    config.validation.update(ways=4, queries=1)
     config.test.update(settings=((4, 1),), episodes=30, **test)
     return config
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    config = untrained(
-        write_npz(folder / "data.npz"),
+def tested(tmp_path_factory, result):
+    """What is left of a run, and its lines under conditions."""
+    workdir = tmp_path_factory.mktemp("run")
+    config = config_of(
+        write_npz(workdir / "data.npz"),
         missing="0.0,0.5,1.0,image:1.0>0.0",
         patterns="tabular>tabular,image>tabular",
-        corrupt="image:noise:5.0,tabular:snr:-20:query",
+        corrupt="tabular:snr:-20:query",
     )
-    return config, folder / "work", train.train(config, folder / "work")
+    pools = {split: make_pool(part) for split, part in build.tables(config).items()}
+    params = {"network": {}, "head": {"log_temperature": jnp.zeros(())}}
+    lines = []
+    for name, variant in build.models(config).items():
+        modalities = variant.modalities.split(",")
+        plain = result(name, ways=4, modalities=modalities, apart=False, episodes=30)
+        scored = scoring.Scored(name, variant, build.model(variant), params, pools)
+        lines += [plain, *conditions.test(scored, [plain], workdir)]
+    lines += conditions.compare(MODELS, config, lines, workdir)
+    results.write_lines(workdir / "results.jsonl", lines)
+    return config, workdir, lines
 
 
 def by_condition(lines, kind):
@@ -58,9 +70,9 @@ def by_condition(lines, kind):
     return found
 
 
-def test_every_model_has_a_result_under_every_condition_and_what_is_saved_gives_it(finished):
-    _, workdir, lines = finished
-    counts = {"missing": 4, "cross": 2, "corrupt": 2}
+def test_every_model_has_a_result_under_every_condition_and_what_is_saved_gives_it(tested):
+    _, workdir, lines = tested
+    counts = {"missing": 4, "cross": 2, "corrupt": 1}
     for kind, count in counts.items():
         found = by_condition(lines, kind)
         names = {*MODELS, conditions.BEST_PRESENT} if kind == "missing" else set(MODELS)
@@ -69,27 +81,23 @@ def test_every_model_has_a_result_under_every_condition_and_what_is_saved_gives_
             with np.load(workdir / scoring.episodes_file(line["model"], line)) as figures:
                 assert line["accuracy"] == pytest.approx(figures["accuracy"].mean())
                 assert len(figures["accuracy"]) == line["episodes"] == 30
-    # The plain results are what they are without conditions.
-    plain = {line["model"]: line["accuracy"] for line in lines if line["kind"] == "result"}
-    for (name, _), line in by_condition(lines, "missing")["missing 0.0"].items():
-        assert line["accuracy"] == pytest.approx(plain.get(name, plain["image"]))
 
 
-def test_differences_are_paired_under_the_same_condition(finished):
-    _, _, lines = finished
+def test_differences_are_paired_under_the_same_condition(tested):
+    _, _, lines = tested
     for kind in ("missing", "cross", "corrupt"):
         accuracies = by_condition(lines, kind)
         for condition, pairs in by_condition(lines, f"{kind}_comparison").items():
             rivals = {"image", "tabular"} | ({"best present"} if kind == "missing" else set())
-            assert set(pairs) == {("attention", rival) for rival in rivals}
+            assert set(pairs) == {("plain", rival) for rival in rivals}
             for (model, against), line in pairs.items():
                 ours, theirs = (accuracies[condition][name, None] for name in (model, against))
                 expected = ours["accuracy"] - theirs["accuracy"]
                 assert line["difference"] == pytest.approx(expected)
 
 
-def test_what_is_missing_is_guessed_at_by_who_sees_nothing_else(finished):
-    _, _, lines = finished
+def test_what_is_missing_is_guessed_at_by_who_sees_nothing_else(tested):
+    _, _, lines = tested
     found = by_condition(lines, "missing")
     without = found["missing image:1.0>0.0"]
     assert without["image", None]["accuracy"] == 0.25
@@ -104,8 +112,8 @@ def test_what_is_missing_is_guessed_at_by_who_sees_nothing_else(finished):
     assert own["tabular", None]["accuracy"] == without["tabular", None]["accuracy"]
 
 
-def test_all_models_miss_the_same_rows_and_the_best_present_is_made_of_theirs(finished):
-    _, workdir, lines = finished
+def test_all_models_miss_the_same_rows_and_the_best_present_is_made_of_theirs(tested):
+    _, workdir, lines = tested
     saved = {}
     for name in MODELS:
         line = by_condition(lines, "missing")["missing 1.0"][name, None]
@@ -119,44 +127,26 @@ def test_all_models_miss_the_same_rows_and_the_best_present_is_made_of_theirs(fi
     expected = best_present(*parts, ways=4).mean()
     best = by_condition(lines, "missing")["missing 1.0"]["best present", None]
     assert best["accuracy"] == pytest.approx(expected)
-    assert (saved["attention"]["covered"] == 1).all()
+    assert (saved["plain"]["covered"] == 1).all()
 
 
-def test_corruption_harms_who_sees_the_modality_and_nobody_else(finished):
-    _, _, lines = finished
+def test_corruption_harms_who_sees_the_modality_and_nobody_else(tested):
+    _, _, lines = tested
     found, clean = by_condition(lines, "corrupt"), by_condition(lines, "missing")["missing 0.0"]
-    noisy, other = found["image:noise:5.0"], found["tabular:snr:-20:query"]
-    assert noisy["image", None]["accuracy"] < clean["image", None]["accuracy"] - 0.1
-    assert noisy["tabular", None]["accuracy"] == clean["tabular", None]["accuracy"]
-    assert other["tabular", None]["accuracy"] < clean["tabular", None]["accuracy"] - 0.1
-    assert other["image", None]["accuracy"] == clean["image", None]["accuracy"]
+    noisy = found["tabular:snr:-20:query"]
+    assert noisy["tabular", None]["accuracy"] < clean["tabular", None]["accuracy"] - 0.1
+    assert noisy["image", None]["accuracy"] == clean["image", None]["accuracy"]
 
 
-def test_the_report_has_a_curve_and_tables_of_conditions_and_the_worth_of_modalities(finished):
-    _, workdir, lines = finished
-    page = (workdir / "report.html").read_text()
+def test_the_report_has_a_curve_and_tables_of_conditions(tested):
+    _, workdir, lines = tested
+    page = report.page([read_run(workdir)])
     assert "Test accuracy by rate of missing modalities, 4-way 1-shot" in page
-    assert "Shapley value" in page and "best present" in page
+    assert "best present" in page
     heads = [grid.written({}, "{} *")[0] for grid in tables.grids(lines)]
     assert ["model", "missing 0.0", "missing 0.5", "missing 1.0", "missing image:1.0>0.0"] in heads
     assert ["model", "query tabular"] in heads
-    assert ["difference", "corrupt image:noise:5.0", "corrupt tabular:snr:-20:query"] in heads
-    with np.load(workdir / "inspection.npz") as shown:
-        assert shown["attribution_shapley"].shape == (200, 2)
-
-
-def test_a_finished_run_is_evaluated_under_other_conditions(finished, capsys):
-    _, workdir, _ = finished
-    command = ["--workdir", str(workdir), "--models", "attention", "image"]
-    evaluate.main([*command, "--missing", "0.25", "--patterns", "image>image"])
-    added = results.read_lines(workdir / "results.jsonl")[-4:]
-    assert [line["kind"] for line in added] == ["cross"] * 0 + [
-        "missing",
-        "cross",
-        "missing_comparison",
-        "cross_comparison",
-    ]
-    assert "missing 0.25" in capsys.readouterr().out
+    assert ["difference", "corrupt tabular:snr:-20:query"] in heads
 
 
 @pytest.mark.parametrize(
@@ -175,17 +165,17 @@ def test_a_finished_run_is_evaluated_under_other_conditions(finished, capsys):
     ],
 )
 def test_conditions_that_cannot_be_are_refused_before_any_work(
-    finished, tmp_path, key, value, message
+    tested, tmp_path, key, value, message
 ):
-    config = finished[0].copy_and_resolve_references()
+    config = tested[0].copy_and_resolve_references()
     config.test.update({"missing": "", "patterns": "", "corrupt": "", key: value})
     with pytest.raises(ValueError, match=message):
         train.train(config, tmp_path / "work")
     assert not (tmp_path / "work").exists()
 
 
-def test_a_condition_changes_presence_and_not_what_is_drawn(finished):
-    config = finished[0]
+def test_a_condition_changes_presence_and_not_what_is_drawn(tested):
+    config = tested[0]
     rows = make_pool(build.tables(config)["test"])
     plain = dealer.episodes(config, rows, ways=4, shots=1, queries=2)
     (missing, *_), key = parse(config.test, ("image", "tabular")), jax.random.key(3)
@@ -202,3 +192,16 @@ def test_a_condition_changes_presence_and_not_what_is_drawn(finished):
         assert sum(theirs.present.values()).tolist() == [1] * len(theirs.present["image"])
     again = parse(config.test, ("image", "tabular"))[0]
     assert again.change == missing.change and hash(again.change) == hash(missing.change)
+
+
+def test_training_tasks_are_crossed_where_the_config_asks_for_it(tested):
+    config = tested[0].copy_and_resolve_references()
+    config.train.update(cross=1.0, tasks=2)
+    rows = make_pool(build.tables(config)["train"])
+    task = jax.jit(lambda tasks, key: tasks(key))(
+        dealer.training_tasks(config, rows), jax.random.key(0)
+    )
+    support, query = task.support.inputs.present, task.query.present
+    for name, other in (("image", "tabular"), ("tabular", "image")):
+        np.testing.assert_array_equal(support[name], query[other])
+        assert (support[name] == support[name][:, :1]).all()

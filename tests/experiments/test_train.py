@@ -83,6 +83,8 @@ def test_the_page_and_the_arrays_for_it_are_there(finished):
     with np.load(workdir / "inspection.npz") as shown:
         np.testing.assert_allclose(shown["attention"].sum(0), 1.0, rtol=1e-5)
         assert shown["confusion"].sum() > 0
+        assert shown["attribution_shapley"].shape == shown["attribution_left_out"].shape == (200, 2)
+    assert "Shapley value" in (workdir / "report.html").read_text()
 
 
 def test_a_finished_run_run_again_computes_and_changes_nothing(finished, monkeypatch):
@@ -149,11 +151,15 @@ def test_a_trained_run_is_evaluated_in_other_settings(finished, tmp_path):
     del known["test"]["unknown"]  # as a run of a version that did not have it
     (workdir / "config.json").write_text(json.dumps(known))
     command = ["--workdir", str(workdir), "--settings", "2x1", "--models", "tabular"]
-    evaluate.main([*command, "--shared-groups"])
-    added = results.read_lines(workdir / "results.jsonl")[-1]
-    assert (added["model"], added["ways"], added["shots"]) == ("tabular", 2, 1)
-    assert not added["apart"]
-    files = {f"tabular_{setting}.npz" for setting in ("2w1s_2q_20", "3w1s_2q_20_apart")}
+    evaluate.main([*command, "--shared-groups", "--missing", "tabular:1.0>0.0"])
+    for kind, added in zip(
+        ("result", "missing"), results.read_lines(workdir / "results.jsonl")[-2:], strict=True
+    ):
+        assert (added["kind"], added["model"]) == (kind, "tabular")
+        assert (added["ways"], added["shots"], added["apart"]) == (2, 1, False)
+    assert added["accuracy"] == 0.5
+    settings = ("2w1s_2q_20", "3w1s_2q_20_apart", "2w1s_2q_20_missing-tabular=1.0-to-0.0")
+    files = {f"tabular_{setting}.npz" for setting in settings}
     assert files < {path.name for path in (workdir / "episodes").iterdir()}
 
 
@@ -209,9 +215,10 @@ def test_supervised_training_serves_heads_that_were_never_trained_on_episodes(fi
     config.update(objective="supervised", head="simpleshot", compare="")
     config.update(modalities="tabular", fusion="plain")
     config.train.update(steps=2, rows=16, drop=0.0)
-    config.test.settings = ((3, 1),)
-    (result,) = train.train(config, tmp_path / "work")
+    config.test.update(settings=((3, 1),), patterns="tabular>tabular")
+    result, same = train.train(config, tmp_path / "work")
     assert result["model"] == "simpleshot" and 0 < result["accuracy"] <= 1
+    assert (same["kind"], same["accuracy"]) == ("cross", pytest.approx(result["accuracy"]))
     config.head = "matching"
     with pytest.raises(ValueError, match="keeps its support rows"):
         train.train(config, tmp_path / "other")
