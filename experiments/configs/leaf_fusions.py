@@ -1,5 +1,8 @@
 """Every fusion on leaves, each seen as picture, margin, shape and texture of one thing.
 
+Claim: none yet; after 200 steps, seed 0, attention was at 97.8 +- 0.1 in 20-way 1-shot and
+concatenation at 97.4 +- 0.1 (--config.train.steps=200 --config.compare=concat,raw,image).
+Cost: of all models not measured; 8 minutes for each of those above on a core shared with much else.
 Command: python -m experiments.train --config=experiments/configs/leaf_fusions.py
     --config.data.path=FOLDER/leaf64.npz --config.seed=0
 """

@@ -1,5 +1,6 @@
 """Every fusion on spoken Arabic commands beside icons, queries by other speakers.
 
+Claim and cost: none yet, never run to its end. No 20 ways: there are 40 classes for three splits.
 Command: python -m experiments.train --config=experiments/configs/speech_fusions.py
     --config.data.path=FOLDER/asc_icons.npz --config.seed=0
 """
