@@ -10,10 +10,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import build, dealer, results, scoring
-from experiments.build.conditions import KINDS, MISSING, Condition, conditions, unchanged
+from experiments.build.conditions import MISSING, Condition, conditions, unchanged
 from experiments.jobs import TEST_KEY, VALIDATION_KEY, evaluator, prepared
 from experiments.names import parse_names
-from experiments.runs import Line
+from experiments.runs import CONDITIONS, Line
 from fsjax.evaluation.figures import accuracy, correct, covered
 from fsjax.evaluation.intervals import mean_ci95, paired_difference
 from fsjax.evaluation.present import best_present
@@ -132,7 +132,7 @@ def compare(
     alone = modalities if len(modalities) > 1 and set(modalities) <= set(names) else ()
     groups: dict[tuple, dict[str, Line]] = {}
     for line in lines:
-        if line["kind"] in KINDS:
+        if line["kind"] in CONDITIONS:
             where = (line["ways"], str(line["shots"]), line["condition"])
             groups.setdefault(where, {})[line["model"]] = line
     added = []
@@ -173,7 +173,7 @@ def _saved(line: Line, workdir: Path) -> dict[str, np.ndarray]:
 def _difference(line: Line, against: Line, workdir: Path) -> Line:
     mean, half = paired_difference(*(_saved(each, workdir)["accuracy"] for each in (line, against)))
     shared = ("data", "split", "seed", "ways", "shots", "queries", "apart", "episodes")
-    shared += ("condition", *(key for key in KINDS[line["kind"]] if key in line))
+    shared += ("condition", *(key for key in CONDITIONS[line["kind"]] if key in line))
     return {
         "kind": f"{line['kind']}_comparison",
         "model": line["model"],

@@ -6,7 +6,6 @@ found = predictor.predict(inputs)
 
 import math
 from collections.abc import Callable
-from itertools import product
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +14,7 @@ import numpy as np
 
 from experiments.methods import Method, untrained
 from fsjax.data.table import Rows, Table
+from fsjax.evaluation.attribution import all_subsets, shapley_weights
 from fsjax.evaluation.calibration import choose_temperature, likelihood_by_temperature
 from fsjax.evaluation.episodic import is_transductive
 from fsjax.heads.distances import cosine
@@ -151,7 +151,7 @@ def _masks(number: int) -> np.ndarray:
     """Subsets of modalities but the empty one, all of them last: [2^M - 1, M], or [1, M]."""
     if number > MOST_SHARED:
         return np.ones((1, number), np.float32)
-    return np.array(list(product((0.0, 1.0), repeat=number))[1:], np.float32)
+    return all_subsets(number)[1:].astype(np.float32)
 
 
 def _answer(
@@ -233,27 +233,7 @@ def _predictions(
         seen = present @ _masks(number).T > 0
         nothing = -math.log(whole.shape[1])
         worth = np.where(seen, chances[np.arange(len(labels)), :, labels], nothing)
-        shares = _shapley(np.insert(worth, 0, nothing, axis=1), number)
+        shares = np.insert(worth, 0, nothing, axis=1) @ shapley_weights(number).T
     probabilities = np.exp(whole)
     abstain = probabilities.max(-1) < least
     return Predictions(labels, probabilities, none, shares, nearest, abstain)
-
-
-def _shapley(worth: np.ndarray, number: int) -> np.ndarray:
-    """What each modality adds to others, the mean over all orders in which they could come (Shapley
-    1953, https://doi.org/10.1515/9781400881970-018).
-
-    Args:
-      worth: [Q, 2^M] of each subset; the first modality is the highest bit of its place.
-      number: M.
-
-    Returns:
-      [Q, M], which add up to the worth of all less that of none.
-    """
-    shares = np.zeros((len(worth), number))
-    for modality in range(number):
-        bit = 1 << (number - 1 - modality)
-        for others in (s for s in range(1 << number) if not s & bit):
-            orders = number * math.comb(number - 1, others.bit_count())
-            shares[:, modality] += (worth[:, others | bit] - worth[:, others]) / orders
-    return shares

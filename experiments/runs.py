@@ -18,10 +18,10 @@ NEEDED = {
     "calibration": ("model", "ways", "shots", "calibrated", "ece", "ci95"),
 }
 # Under conditions, as a result or a comparison and what the condition is.
-_CONDITIONS = {"missing": ("missing",), "cross": ("support", "query"), "corrupt": ("corrupt",)}
-NEEDED |= {kind: (*NEEDED["result"], *keys) for kind, keys in _CONDITIONS.items()}
+CONDITIONS = {"missing": ("missing",), "cross": ("support", "query"), "corrupt": ("corrupt",)}
+NEEDED |= {kind: (*NEEDED["result"], *keys) for kind, keys in CONDITIONS.items()}
 NEEDED |= {
-    f"{kind}_comparison": (*NEEDED["comparison"], *keys) for kind, keys in _CONDITIONS.items()
+    f"{kind}_comparison": (*NEEDED["comparison"], *keys) for kind, keys in CONDITIONS.items()
 }
 
 

@@ -1,29 +1,31 @@
 """From a config to parts: the only place where names become factories."""
 
 from experiments.build.data import DATA, PRETRAINED, SPLITS, base_tables, encoders, read, tables
+from experiments.build.networks import (
+    ENCODERS,
+    FUSIONS,
+    NORMS,
+    OF_ROWS,
+    ROWS_SHARE,
+    encoder_name,
+)
 from experiments.build.objectives import OBJECTIVES, Training, block, optimizer, training
 from experiments.build.parts import (
     CENTRED,
     DISTANCES,
     EMBEDS,
-    ENCODERS,
-    FUSIONS,
     GENERATORS,
     HEADS,
     LATE,
     LEARNERS,
     LOSSES,
-    NORMS,
     OF_PAIRS,
-    OF_ROWS,
     RELATIONS,
-    ROWS_SHARE,
     RUNS_ONCE,
     TRIPLETS,
     Model,
     base,
     distance,
-    encoder_name,
     generator,
     head,
     model,

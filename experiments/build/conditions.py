@@ -19,8 +19,6 @@ from fsjax.types import Array, Episode, Key
 
 MISSING, CROSS, CORRUPT = "missing", "cross", "corrupt"
 PARTS = ("support", "query")
-# Kinds of lines in results.jsonl, and the keys that tell their conditions.
-KINDS = {MISSING: ("missing",), CROSS: PARTS, CORRUPT: ("corrupt",)}
 
 
 class Corruption(NamedTuple):
@@ -45,7 +43,7 @@ CORRUPTIONS = {
 class Condition(NamedTuple):
     """What is done to test episodes before a model sees them."""
 
-    kind: str  # of KINDS
+    kind: str  # of the lines of results.jsonl: MISSING, CROSS or CORRUPT
     text: str  # that names it in the config
     told: Mapping[str, Any]  # what its lines say of it
     # Hashable; those that differ in amounts alone are tested by one program.

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from experiments.build.parts import (
     EMBEDS,
+    LATE,
     LEARNERS,
     LOSSES,
     Model,
@@ -203,6 +204,11 @@ def _with_critic(config: ConfigDict, made: Model, train: Pool) -> Training:
 
 
 def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
+    if config.fusion in LATE:
+        raise ValueError(
+            "config.objective='supervised' learns classes of features that are fused, which "
+            f"config.fusion={config.fusion!r} keeps apart: take another fusion"
+        )
     network, classifier = model.network, head(config)
     sample = bind_pool(sample_rows, train, rows=config.train.rows)
     if idle := [name for name in ("warp", "drop", "cross") if config.train[name]]:

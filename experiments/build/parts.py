@@ -4,16 +4,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 from ml_collections import ConfigDict
 
-from experiments.names import check_name, named, parse_names, parse_pairs, pick
+from experiments.build.networks import FUSIONS, ROWS_SHARE, encoder
+from experiments.names import check_name, named, parse_names
 from fsjax import generators, heads
-from fsjax.encoders import audio, image, norms, tabular, text
 from fsjax.encoders.comparison import ConvRelation
 from fsjax.encoders.multimodal import Multimodal, as_network, encoded, multimodal
 from fsjax.encoders.transfer import frozen, passed_on
-from fsjax.fusion import attention, crossed, gated, pooled, products, stacked
+from fsjax.fusion import pooled
 from fsjax.fusion.centred import Centred
 from fsjax.generators import features
 from fsjax.heads import distances
@@ -43,45 +42,6 @@ from fsjax.learners.last_layer import learned_layer, prototype_layer
 from fsjax.objectives import losses, ranking
 from fsjax.types import Array, Autoencoder, Critic, Generator, Head, Learner, Network, Params
 
-NORMS = {
-    "group": norms.GroupNorm,
-    "episode": norms.EpisodeNorm,
-    "support": norms.SupportNorm,
-    "calibrated": norms.CalibratedNorm,
-}
-# The norms whose output for a row depends on other rows at test.
-ROWS_SHARE = ("episode", "support")
-ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
-    "conv4": lambda norm: image.Conv4(norm=norm),
-    "conv4_widening": lambda norm: image.Conv4((32, 64, 128, 256), norm),
-    "conv4_strided": lambda norm: image.StridedConv4(norm=norm),
-    "conv4_maps": lambda norm: image.Conv4(norm=norm, pooled=2),
-    "resnet12": lambda norm: image.ResNet12(norm=norm),
-    "conv_audio": lambda norm: audio.ConvAudio(norm=norm),
-    "bytes": lambda norm: text.ByteTransformer(),
-    "ngrams": lambda norm: text.CharNgrams(),
-    "ngrams_dropout": lambda norm: text.CharNgrams(dropout=0.5),
-    "mlp": lambda norm: tabular.MLP(),
-    "linear": lambda norm: tabular.MLP(hidden=()),
-    "mlp_standardised": lambda norm: tabular.Standardised(tabular.MLP()),
-    "raw": lambda norm: tabular.Raw(),
-}
-# Those that take table rows, as the features of a frozen encoder are.
-OF_ROWS = ("mlp", "mlp_standardised", "linear", "raw")
-FUSIONS: dict[str, Callable[[], nn.Module]] = {
-    "attention": attention.Attention,
-    "concat": pooled.Concat,
-    "plain": pooled.Plain,
-    "sum": pooled.WeightedSum,
-    "gated": gated.GatedUnit,
-    "film": gated.FiLM,
-    "cross_attention": crossed.CrossAttention,
-    "bottleneck": crossed.Bottleneck,
-    "low_rank": products.LowRank,
-    "experts": products.ProductOfExperts,
-    "late": stacked.Stacked,
-    "late_precision": stacked.Stacked,
-}
 # Fusions of what the head makes of each modality.
 LATE = {"late": alike, "late_precision": precision()}
 DISTANCES = {
@@ -153,15 +113,14 @@ CONDITIONS: dict[str, Callable[[str], Describe]] = {
 
 
 # Heads whose task is the mean of each class.
-OF_MEANS = ("prototype", "relation", "simpleshot")
+OF_MEANS = ("prototype", "relation")
 
 
 def _side(config: ConfigDict) -> dict[str, Network]:
     """Kind of class description -> the network that encodes it."""
-    if config.head not in OF_MEANS or config.fusion in LATE:
+    if config.head not in OF_MEANS:
         raise ValueError(
-            f"config.learner='am3' mixes the means of classes: take a head of "
-            f"{', '.join(OF_MEANS)} and none of the fusions {', '.join(LATE)}"
+            f"config.learner='am3' mixes the means of classes: take a head of {', '.join(OF_MEANS)}"
         )
     kinds = parse_names(config.side)
     if not kinds:
@@ -311,35 +270,18 @@ def head(config: ConfigDict) -> Head:
     """The head that a config names; one for each modality if they are fused late.
 
     Raises:
-      ValueError: if the head is trained by triplets of features that are fused, and these are not.
+      ValueError: if it cannot be one for each modality, or the learner does not fit a head.
     """
     chosen = named(HEADS, config, "head")(config)
     if config.fusion not in LATE:
         return chosen
-    if config.head in OF_PAIRS:
+    if config.head in (*OF_PAIRS, *CENTRED):
         raise ValueError(
-            f"config.head={config.head!r} relates features of all modalities, which "
-            f"config.fusion={config.fusion!r} keeps apart: take another fusion"
+            f"config.head={config.head!r} wants features of all modalities together, which "
+            f"config.fusion={config.fusion!r} keeps apart: change one of them"
         )
     modalities = len(parse_names(config.modalities))
     return late(chosen, modalities=modalities, trust=LATE[config.fusion])
-
-
-def encoder_name(config: ConfigDict, modality: str) -> str:
-    """The encoder of a modality; one that the config does not name is taken for table rows.
-
-    So is a frozen one, unless the config names an encoder of rows for it.
-    """
-    name = config.encoders.get(modality, config.encoders.tabular)
-    if modality in parse_pairs(config.frozen) and name not in OF_ROWS:
-        return config.encoders.tabular
-    return name
-
-
-def encoder(config: ConfigDict, modality: str) -> nn.Module:
-    """The encoder of a modality, or of a kind of class descriptions."""
-    make = pick(ENCODERS, encoder_name(config, modality), f"encoders.{modality}")
-    return make(named(NORMS, config, "norm"))
 
 
 def model(config: ConfigDict, base: Params | None = None) -> Model:
@@ -349,6 +291,11 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
       config: of the model.
       base: parameters of the network that are to stay as they are; it learns its own unless given.
     """
+    if config.fusion in LATE and config.learner != "metric":
+        raise ValueError(
+            f"config.fusion={config.fusion!r} adds what a head says of each modality, and "
+            f"config.learner={config.learner!r} has none: take the learner metric"
+        )
     encoders = {name: encoder(config, name) for name in parse_names(config.modalities)}
     fusion = named(FUSIONS, config, "fusion")()
     module = Multimodal(encoders, Centred(fusion) if config.head in CENTRED else fusion)

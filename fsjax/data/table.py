@@ -122,7 +122,7 @@ def standardise(tables: Mapping[str, Table], names: tuple[str, ...]) -> dict[str
 
     def change(source: Rows) -> Rows:
         values = {
-            name: (x - moments[name][0]) / moments[name][1] if name in moments else x
+            name: _scaled(x, *moments[name]) if name in moments else x
             for name, x in source.values.items()
         }
         return source._replace(values=values)
@@ -131,3 +131,7 @@ def standardise(tables: Mapping[str, Table], names: tuple[str, ...]) -> dict[str
         split: each._replace(sources={name: change(s) for name, s in each.sources.items()})
         for split, each in tables.items()
     }
+
+
+def _scaled(x: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    return ((x - mean) / deviation).astype(np.float32)

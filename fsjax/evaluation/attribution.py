@@ -52,15 +52,15 @@ def attribute(
             f"Shapley values of {len(names)} modalities take {2 ** len(names)} subsets; "
             f"attribute {MOST} modalities at most"
         )
-    subsets = np.array(list(itertools.product((0, 1), repeat=len(names))))
+    subsets = all_subsets(len(names))
 
     def worth(subset: Array) -> Array:
         logits = episode_logits(learner, params, _seen(episode, names, subset))
         return figure(logits, episode.targets)
 
     worths = jax.vmap(worth)(jnp.asarray(subsets, jnp.float32))  # of none first, of all last
-    shapley = jnp.asarray(_shapley_weights(subsets), jnp.float32) @ worths
-    # Subsets count up as binary numbers do, the first name the highest digit.
+    shapley = jnp.asarray(shapley_weights(len(names)), jnp.float32) @ worths
+    # The first name is the highest binary digit of a subset's place.
     without = worths[-1 - 2 ** np.arange(len(names))[::-1]]
     each = (dict(zip(names, values, strict=True)) for values in (shapley, worths[-1] - without))
     return Attribution(*each, worths[-1], worths[0])
@@ -80,10 +80,15 @@ def _seen(episode: Episode, names: list[str], subset: Array) -> Episode:
     return episode._replace(support=support, query=of(episode.query))
 
 
-def _shapley_weights(subsets: np.ndarray) -> np.ndarray:
-    """[2^M, M] of zeros and ones -> [M, 2^M], how the worth of each subset counts for each."""
-    most = subsets.shape[1]
+def all_subsets(number: int) -> np.ndarray:
+    """[2^M, M] of zeros and ones, which count up as binary numbers do: none first, all last."""
+    return np.array(list(itertools.product((0, 1), repeat=number)))
+
+
+def shapley_weights(number: int) -> np.ndarray:
+    """[M, 2^M], how the worth of each of `all_subsets` counts in the value of each member."""
+    subsets = all_subsets(number)
     others = subsets.sum(1)[:, None] - subsets
-    weights = [math.factorial(n) * math.factorial(most - 1 - n) for n in range(most)]
+    weights = [math.factorial(n) * math.factorial(number - 1 - n) for n in range(number)]
     signs = np.where(subsets > 0, 1, -1)
-    return (signs * np.array(weights)[others] / math.factorial(most)).T
+    return (signs * np.array(weights)[others] / math.factorial(number)).T

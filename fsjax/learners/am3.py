@@ -1,7 +1,6 @@
 """Prototypes mixed with what classes are described by."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,14 +8,8 @@ import jax.numpy as jnp
 
 from fsjax.heads.prototype import class_means
 from fsjax.learners.embedding import embed
-from fsjax.types import Array, Head, Inputs, Key, Learner, Network, Params, Stats, Support
-
-
-class MixedTask(NamedTuple):
-    """What is kept of a support set."""
-
-    prototypes: Array  # [W, D]
-    stats: Stats  # normalisation statistics of the support set
+from fsjax.learners.metric import MetricTask, metric
+from fsjax.types import Array, Head, Inputs, Key, Learner, Network, Params, Support
 
 
 class Told(nn.Module):
@@ -61,10 +54,12 @@ def am3(network: Network, side: Mapping[str, Network], head: Head, *, hidden: in
         e, _ = side[kind].apply(params["network"], described)
         return Told(features, hidden).apply({"params": params["told"]}, e)
 
+    alone = metric(network, head)
+
     def init(key: Key, support: Support) -> Params:
-        key_network, key_head, *keys = jax.random.split(key, 2 + len(side))
-        params = network.init(key_network, support.inputs)
-        z, _ = embed(network, params, support.inputs, support.labels)
+        key_alone, *keys = jax.random.split(key, 1 + len(side))
+        params = alone.init(key_alone, support)
+        z, _ = embed(network, params["network"], support.inputs, support.labels)
         kinds = {}
         for kind, key in zip(sorted(side), keys, strict=True):
             described = _of_kind(support.side, kind)
@@ -72,11 +67,11 @@ def am3(network: Network, side: Mapping[str, Network], head: Head, *, hidden: in
             e, _ = side[kind].apply(own, described)
             made = Told(z.shape[-1], hidden).init(jax.random.fold_in(key, 1), e)
             kinds[kind] = {"network": own, "told": made["params"]}
-        return {"network": params, "head": head.init(key_head, z, support.labels), "side": kinds}
+        return params | {"side": kinds}
 
     def adapt(
         params: Params, support: Support, *, key: Key | None = None, train: bool = False
-    ) -> MixedTask:
+    ) -> MetricTask:
         key = None if key is None else jax.random.fold_in(key, 0)
         z, stats = embed(
             network, params["network"], support.inputs, support.labels, key=key, train=train
@@ -89,21 +84,9 @@ def am3(network: Network, side: Mapping[str, Network], head: Head, *, hidden: in
             places.append(place)
             logits.append(jnp.where(described.present[kind] > 0, -against, -jnp.inf))
         shares = _shares(jnp.stack(logits))  # [1 + kinds, W]
-        return MixedTask(jnp.einsum("kw,kwd->wd", shares, jnp.stack(places)), stats)
+        return MetricTask(jnp.einsum("kw,kwd->wd", shares, jnp.stack(places)), stats)
 
-    def predict(
-        params: Params,
-        task: MixedTask,
-        query: Inputs,
-        *,
-        key: Key | None = None,
-        train: bool = False,
-    ) -> Array:
-        key = None if key is None else jax.random.fold_in(key, 1)
-        z, _ = network.apply(params["network"], query, stats=task.stats, key=key, train=train)
-        return head.score(params["head"], task.prototypes, z)
-
-    return Learner(init, adapt, predict)
+    return Learner(init, adapt, alone.predict)
 
 
 def _of_kind(side: Inputs, kind: str) -> Inputs:

@@ -87,6 +87,7 @@ def test_values_are_standardised_by_what_was_observed_in_training_alone():
     train, test = (Table(("a",), {"s": part}, {}) for part in (seen, rows({"x": x + 2}, [0, 0, 0])))
     found = standardise({"train": train, "test": test}, ("x",))
     values = {split: found[split].sources["s"].values["x"] for split in found}
+    assert values["train"].dtype == values["test"].dtype == np.float32
     np.testing.assert_allclose(values["train"][:2], [[-1, 0], [1, 0]])
     np.testing.assert_allclose(values["test"][:2], [[1, 0], [3, 0]])
     np.testing.assert_array_equal(found["train"].sources["s"].values["y"], x)

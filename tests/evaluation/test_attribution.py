@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax.evaluation.attribution import attribute, log_probability
+from fsjax.evaluation.attribution import attribute, log_probability, shapley_weights
 from fsjax.evaluation.episodic import episode_logits
 from fsjax.evaluation.figures import accuracy
 from fsjax.types import Episode, Inputs, Learner, Support
@@ -94,3 +94,15 @@ def test_of_one_modality_it_is_all_and_of_six_there_are_too_many():
     assert found.shapley["text"] == found.leave_one_out["text"] == found.full - found.empty
     with pytest.raises(ValueError, match="64 subsets"):
         attribute(LEARNER, 1.0, episode(tuple("abcdef")))
+
+
+def test_values_are_the_mean_over_all_orders():
+    worth = np.random.default_rng(0).normal(size=(5, 8))
+    expected = np.zeros((5, 3))
+    for order in itertools.permutations(range(3)):
+        seen = 0
+        for modality in order:
+            more = seen | 1 << (2 - modality)
+            expected[:, modality] += (worth[:, more] - worth[:, seen]) / 6
+            seen = more
+    np.testing.assert_allclose(worth @ shapley_weights(3).T, expected, atol=1e-12)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from experiments import build
 from experiments.configs import (
+    emoji,
     emoji_heads,
     emoji_triangular,
     omniglot,
@@ -163,3 +164,28 @@ def test_objectives_that_train_a_head_refuse_a_learner_without(objective):
 def test_splits_that_nothing_has_name_the_nearest(folder):
     with pytest.raises(ValueError, match="did you mean 'alphabet'"):
         build.tables(config_of(folder, "alphabets"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"fusion": "late", "learner": "maml"}, "take the learner metric"),
+        ({"fusion": "late", "learner": "am3", "side": "words"}, "take the learner metric"),
+        ({"fusion": "late_precision", "head": "triangular"}, "keeps apart"),
+        ({"fusion": "late", "head": "simpleshot"}, "keeps apart"),
+        ({"learner": "am3", "side": "words", "head": "simpleshot"}, "prototype, relation"),
+        ({"learner": "am3"}, "config.side, words for emoji"),
+    ],
+)
+def test_parts_that_do_not_fit_each_other_are_refused(changes, said):
+    config = emoji.get_config()
+    config.update(changes)
+    with pytest.raises(ValueError, match=said):
+        build.model(config)
+
+
+def test_supervised_training_refuses_late_fusion():
+    config = emoji.get_config()
+    config.update(fusion="late", objective="supervised")
+    with pytest.raises(ValueError, match="take another fusion"):
+        build.training(config, build.model(config), None)

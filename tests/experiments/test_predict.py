@@ -224,26 +224,15 @@ def test_the_least_confidence_is_the_first_at_which_no_more_err(risk):
     assert errors[least] <= risk and all(errors[t] > risk for t in confidence if t < least)
 
 
-def test_contributions_are_the_mean_over_all_orders():
-    worth = RNG.normal(size=(5, 8))
-    expected = np.zeros((5, 3))
-    for order in itertools.permutations(range(3)):
-        seen = 0
-        for modality in order:
-            more = seen | 1 << (2 - modality)
-            expected[:, modality] += (worth[:, more] - worth[:, seen]) / 6
-            seen = more
-    np.testing.assert_allclose(prediction._shapley(worth, 3), expected, atol=1e-12)
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run trained on a CSV, some of whose cells are empty: it, its config and its folder."""
     folder = tmp_path_factory.mktemp("run")
     labels = np.repeat(range(40), 6)
-    values = np.round(
-        RNG.normal(size=(40, 3))[labels] * (1, 1000, 5) + RNG.normal(size=(240, 3)), 3
-    )
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(40, 3))
+    centres[:2] = [[2.0], [-2.0]]  # the things to be told apart, whatever is learned
+    values = np.round(centres[labels] * (1, 1000, 5) + random.normal(size=(240, 3)), 3)
     lines = [[f"class {k}", *row] for k, row in zip(labels, values.tolist(), strict=True)]
     for line in lines[::5]:
         line[3] = ""
@@ -256,7 +245,7 @@ def run(tmp_path_factory):
     config.test.update(settings=((3, 1),), queries=1, episodes=4)
     lines = train.train(config, folder / "work")
     write_rows(folder / "support.csv", ["label", "a", "b", "c"], things_of(values[:12], 2))
-    write_rows(folder / "query.csv", ["label", "a", "b", "c"], things_of(values[2:7], 1))
+    write_rows(folder / "query.csv", ["label", "a", "b", "c"], things_of(values[1:6], 1))
     return config, folder, lines
 
 
@@ -294,7 +283,7 @@ def test_a_run_predicts_without_its_data(run, capsys):
     finally:
         (folder / "gone.csv").rename(folder / "all.csv")
     jax.tree.map(np.testing.assert_array_equal, method.params(None), expected)
-    assert sum(row["predicted"] == row["label"] for row in found) >= 4
+    assert all(row["predicted"] == row["label"] for row in found)
     assert f"concat of {folder / 'work'} (metric, tabular, other)" in capsys.readouterr().err
 
 

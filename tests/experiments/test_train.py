@@ -335,6 +335,22 @@ def test_the_first_model_is_compared_with_all_and_several_changes_with_fewer(tmp
     }
 
 
+def test_every_fusion_is_compared_with_the_modality_alone_that_is_best_on_validation(tmp_path):
+    config = emoji.get_config()
+    config.test.update(settings=((5, 1),), episodes=2)
+    asked = {"ways": 5, "shots": 1, "queries": 2, "episodes": 2, "apart": True}
+    names = ["attention", "concat", "image", "text"]
+    for name, accuracy, validated in zip(names, (7, 6, 5, 4), (0, 0, 0.3, 0.4), strict=True):
+        file = tmp_path / scoring.episodes_file(name, asked)
+        results.save_arrays(file, {"accuracy": np.full(2, accuracy / 10)})
+        lines = [{"step": i, "validation": validated - i / 10} for i in range(2)]
+        results.write_lines(tmp_path / "models" / name / "metrics.jsonl", lines)
+    lines = scoring.compare(names, config, tmp_path)
+    found = {(line["model"], line["against"]): line["difference"] for line in lines}
+    assert set(found) == {("attention", name) for name in names[1:]} | {("concat", "text")}
+    assert found["concat", "text"] == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize(
     ("finite", "distance", "slope", "what"),
     [

@@ -82,7 +82,7 @@ def test_prototypes_are_mixed_by_the_formula(made, missing):
         present[2] = 0
     side = SIDE._replace(present={m: present for m in SIDE.present})
     support = Support(ROWS, labels, side)
-    ours = adapt(params, support).prototypes
+    ours = adapt(params, support).fitted
     np.testing.assert_allclose(ours, by_hand(params, support), rtol=1e-4, atol=1e-5)
     assert bool(np.any(ours[2])) == (missing != "both")
 
@@ -92,7 +92,7 @@ def test_one_kind_counts_by_the_papers_sigmoid(made):
     if len(params["side"]) > 1:
         pytest.skip("the paper has one kind")
     support = Support(ROWS, LABELS, SIDE)
-    mixed = adapt(params, support).prototypes
+    mixed = adapt(params, support).fitted
     own = params["side"]["words"]
     e, _ = network("words").apply(own["network"], SIDE)
     layers = own["told"]

@@ -1,0 +1,67 @@
+"""From a config to the parts of a network: norms, encoders and fusions by name."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+from ml_collections import ConfigDict
+
+from experiments.names import named, parse_pairs, pick
+from fsjax.encoders import audio, image, norms, tabular, text
+from fsjax.fusion import attention, crossed, gated, pooled, products, stacked
+
+NORMS = {
+    "group": norms.GroupNorm,
+    "episode": norms.EpisodeNorm,
+    "support": norms.SupportNorm,
+    "calibrated": norms.CalibratedNorm,
+}
+# The norms whose output for a row depends on other rows at test.
+ROWS_SHARE = ("episode", "support")
+ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
+    "conv4": lambda norm: image.Conv4(norm=norm),
+    "conv4_widening": lambda norm: image.Conv4((32, 64, 128, 256), norm),
+    "conv4_strided": lambda norm: image.StridedConv4(norm=norm),
+    "conv4_maps": lambda norm: image.Conv4(norm=norm, pooled=2),
+    "resnet12": lambda norm: image.ResNet12(norm=norm),
+    "conv_audio": lambda norm: audio.ConvAudio(norm=norm),
+    "bytes": lambda norm: text.ByteTransformer(),
+    "ngrams": lambda norm: text.CharNgrams(),
+    "ngrams_dropout": lambda norm: text.CharNgrams(dropout=0.5),
+    "mlp": lambda norm: tabular.MLP(),
+    "linear": lambda norm: tabular.MLP(hidden=()),
+    "mlp_standardised": lambda norm: tabular.Standardised(tabular.MLP()),
+    "raw": lambda norm: tabular.Raw(),
+}
+# Those that take table rows, as the features of a frozen encoder are.
+OF_ROWS = ("mlp", "mlp_standardised", "linear", "raw")
+FUSIONS: dict[str, Callable[[], nn.Module]] = {
+    "attention": attention.Attention,
+    "concat": pooled.Concat,
+    "plain": pooled.Plain,
+    "sum": pooled.WeightedSum,
+    "gated": gated.GatedUnit,
+    "film": gated.FiLM,
+    "cross_attention": crossed.CrossAttention,
+    "bottleneck": crossed.Bottleneck,
+    "low_rank": products.LowRank,
+    "experts": products.ProductOfExperts,
+    "late": stacked.Stacked,
+    "late_precision": stacked.Stacked,
+}
+
+
+def encoder_name(config: ConfigDict, modality: str) -> str:
+    """The encoder of a modality; one that the config does not name is taken for table rows.
+
+    So is a frozen one, unless the config names an encoder of rows for it.
+    """
+    name = config.encoders.get(modality, config.encoders.tabular)
+    if modality in parse_pairs(config.frozen) and name not in OF_ROWS:
+        return config.encoders.tabular
+    return name
+
+
+def encoder(config: ConfigDict, modality: str) -> nn.Module:
+    """The encoder of a modality, or of a kind of class descriptions."""
+    make = pick(ENCODERS, encoder_name(config, modality), f"encoders.{modality}")
+    return make(named(NORMS, config, "norm"))
