@@ -244,12 +244,12 @@ def run(tmp_path_factory):
     config.validation.update(queries=1, episodes=2)
     config.test.update(settings=((3, 1),), queries=1, episodes=4)
     lines = train.train(config, folder / "work")
-    write_rows(folder / "support.csv", ["label", "a", "b", "c"], things_of(values[:12], 2))
-    write_rows(folder / "query.csv", ["label", "a", "b", "c"], things_of(values[1:6], 1))
+    write_rows(folder / "support.csv", ["label", "a", "b", "c"], things_of(values[:12]))
+    write_rows(folder / "query.csv", ["label", "a", "b", "c"], things_of(values[1:6]))
     return config, folder, lines
 
 
-def things_of(values, kinds):
+def things_of(values):
     return [[f"thing {i // 6}", *row] for i, row in enumerate(values.tolist())]
 
 
