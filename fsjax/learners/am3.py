@@ -6,8 +6,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fsjax.heads.prototype import class_means
-from fsjax.learners.embedding import embed
 from fsjax.learners.metric import MetricTask, metric
 from fsjax.types import Array, Head, Inputs, Key, Learner, Network, Params, Support
 
@@ -59,32 +57,29 @@ def am3(network: Network, side: Mapping[str, Network], head: Head, *, hidden: in
     def init(key: Key, support: Support) -> Params:
         key_alone, *keys = jax.random.split(key, 1 + len(side))
         params = alone.init(key_alone, support)
-        z, _ = embed(network, params["network"], support.inputs, support.labels)
+        features = alone.adapt(params, support).fitted.shape[-1]
         kinds = {}
         for kind, key in zip(sorted(side), keys, strict=True):
             described = _of_kind(support.side, kind)
             own = side[kind].init(key, described)
             e, _ = side[kind].apply(own, described)
-            made = Told(z.shape[-1], hidden).init(jax.random.fold_in(key, 1), e)
+            made = Told(features, hidden).init(jax.random.fold_in(key, 1), e)
             kinds[kind] = {"network": own, "told": made["params"]}
         return params | {"side": kinds}
 
     def adapt(
         params: Params, support: Support, *, key: Key | None = None, train: bool = False
     ) -> MetricTask:
-        key = None if key is None else jax.random.fold_in(key, 0)
-        z, stats = embed(
-            network, params["network"], support.inputs, support.labels, key=key, train=train
-        )
-        places = [class_means(z, support.labels)]
+        task = alone.adapt(params, support, key=key, train=train)
+        places = [task.fitted]
         logits = [jnp.where(support.labels.any(0), 0.0, -jnp.inf)]
         for kind in sorted(side):
             described = _of_kind(support.side, kind)
-            place, against = told(params["side"][kind], kind, described, z.shape[-1])
+            place, against = told(params["side"][kind], kind, described, places[0].shape[-1])
             places.append(place)
             logits.append(jnp.where(described.present[kind] > 0, -against, -jnp.inf))
         shares = _shares(jnp.stack(logits))  # [1 + kinds, W]
-        return MetricTask(jnp.einsum("kw,kwd->wd", shares, jnp.stack(places)), stats)
+        return task._replace(fitted=jnp.einsum("kw,kwd->wd", shares, jnp.stack(places)))
 
     return Learner(init, adapt, alone.predict)
 
