@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from experiments.names import parse_names
 from fsjax.episodes import sample
 from fsjax.episodes.augment import warp_images
-from fsjax.episodes.missing import cross_modalities, drop_modalities
+from fsjax.episodes.missing import drop_modalities, narrow_views
 from fsjax.episodes.open_set import sample_open_episode
 from fsjax.types import Episode, Key, Pool
 
@@ -39,24 +39,34 @@ def draw(config: ConfigDict) -> sample.Draw:
 
 
 def training_tasks(config: ConfigDict, train: Pool) -> Callable[[Key], Episode]:
-    """key -> a batch of training tasks, rows changed and modalities hidden as the config asks."""
-    names = parse_names(config.modalities)
-    images, several = "image" in names, len(names) > 1
-    changes = (
-        (warp_images, "amount", config.train.warp * images),
-        (drop_modalities, "rate", config.train.drop * several),
-        (cross_modalities, "share", config.train.cross * several),
-    )
-    settings = episode_settings(config)["train"][0] | {"tasks": config.train.tasks}
-    asked = tuple(change for change in changes if change[-1])
-    return sample.bind_pool(_changed, train, changes=asked, draw=draw(config), **settings)
+    """key -> a batch of training tasks, rows changed and modalities hidden as the config asks.
+
+    Raises:
+      ValueError: if more tasks than there are were to be seen through a single modality.
+    """
+    names, asked = parse_names(config.modalities), config.train
+    if asked.alone + asked.cross > 1:
+        raise ValueError(
+            f"config.train.alone={asked.alone} and config.train.cross={asked.cross} are shares of "
+            "the tasks: they must add up to at most 1"
+        )
+    changes = []
+    if asked.warp and "image" in names:
+        changes.append((warp_images, {"amount": asked.warp}))
+    if len(names) > 1 and asked.drop:
+        changes.append((drop_modalities, {"rate": asked.drop}))
+    if len(names) > 1 and asked.alone + asked.cross:
+        changes.append((narrow_views, {"alone": asked.alone, "cross": asked.cross}))
+    hashable = tuple((change, tuple(amounts.items())) for change, amounts in changes)
+    settings = episode_settings(config)["train"][0] | {"tasks": asked.tasks}
+    return sample.bind_pool(_changed, train, changes=hashable, draw=draw(config), **settings)
 
 
 def _changed(key: Key, rows: Pool, *, changes: Sequence[tuple], **settings: Any) -> Episode:
     key_tasks, *keys = jax.random.split(key, 1 + len(changes))
     tasks = sample.sample_tasks(key_tasks, rows, **settings)
-    for key, (change, name, amount) in zip(keys, changes, strict=True):
-        each = jax.vmap(partial(change, **{name: amount}))
+    for key, (change, amounts) in zip(keys, changes, strict=True):
+        each = jax.vmap(partial(change, **dict(amounts)))
         tasks = each(jax.random.split(key, settings["tasks"]), tasks)
     return tasks
 

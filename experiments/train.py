@@ -29,7 +29,7 @@ from experiments import (
     results,
     scoring,
 )
-from experiments.progress import Board
+from experiments.progress import Board, Progress
 from experiments.tables import table
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
@@ -56,22 +56,35 @@ def run_model(
     done = workdir / "models" / name / "results.jsonl"
     if done.exists():
         return results.read_lines(done)
-    variant = build.models(config)[name]
-    progress = board.add(name, variant.train.steps)
-    fitting = base if variant.train.steps else None  # what is not trained has no use for it
-    job = jobs.prepare(variant, pools["train"], fitting)
-    jobs.rehearse(job, {split: pools[split] for split in ("validation", "test")})
-    params = jobs.train(job, pools["validation"], workdir / "models" / name, progress)
-    scored = scoring.Scored(name, variant, job.model, params, pools)
+    progress = board.add(name, build.models(config)[name].train.steps)
+    scored = fitted(name, config=config, pools=pools, workdir=workdir, progress=progress, base=base)
     lines = scoring.test(scored, workdir)
     lines += conditions.test(scored, lines, workdir)
     if name == next(iter(build.models(config))):
-        shown = inspection.inspect(variant, job.model, params, tables["test"])
+        shown = inspection.inspect(*scored[1:4], tables["test"])
         results.save_arrays(workdir / "inspection.npz", shown)
     results.write_lines(done, lines)
     told = [results.summary(line) for line in lines if line["kind"] == "result"]
     progress.say(", ".join(told))
     return lines
+
+
+def fitted(
+    name: str,
+    *,
+    config: ConfigDict,
+    pools: Mapping[str, Pool],
+    workdir: Path,
+    progress: Progress,
+    base: Params | None = None,
+) -> scoring.Scored:
+    """Trains one of the models of a run, or goes on with it."""
+    variant = build.models(config)[name]
+    fitting = base if variant.train.steps else None  # what is not trained has no use for it
+    job = jobs.prepare(variant, pools["train"], fitting)
+    jobs.rehearse(job, {split: pools[split] for split in pools if split != "train"})
+    params = jobs.train(job, pools["validation"], workdir / "models" / name, progress)
+    return scoring.Scored(name, variant, job.model, params, pools)
 
 
 def with_base(
@@ -108,6 +121,24 @@ def workers(config: ConfigDict) -> int:
     return config.workers or (1 if alone else 2)
 
 
+def begin(config: ConfigDict, workdir: Path, board: Board) -> dict[str, Any]:
+    """Opens a work directory and reads the data: -> what `run_model` takes beside a name.
+
+    Raises:
+      ValueError: if config and data do not fit.
+      SystemExit: if the directory cannot be written or holds a run of another config.
+    """
+    tables = build.tables(config)
+    results.open_workdir(workdir, results.plain(config))
+    inputs.note(workdir, tables["train"])
+    pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
+    settings = {"config": config, "tables": tables, "workdir": workdir, "board": board}
+    if config.base.steps:
+        base, pools = with_base(config, tables["train"], pools, workdir, board)
+        settings["base"] = base
+    return settings | {"pools": pools}
+
+
 def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
     """The whole job in a work directory: train, evaluate, compare, report; resumes if begun.
 
@@ -124,17 +155,10 @@ def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
     """
     log = workdir / "results.jsonl"
     names = list(build.models(config))
-    tables = build.tables(config)
-    results.open_workdir(workdir, results.plain(config))
-    inputs.note(workdir, tables["train"])
-    pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
-    settings = {"config": config, "tables": tables, "pools": pools, "workdir": workdir}
     with Board() as board, ThreadPoolExecutor(workers(config)) as threads:
-        if config.base.steps:
-            base, pools = with_base(config, tables["train"], pools, workdir, board)
-            settings |= {"base": base, "pools": pools}
+        settings = begin(config, workdir, board)
         tested = []
-        for lines in threads.map(partial(run_model, board=board, **settings), names):
+        for lines in threads.map(partial(run_model, **settings), names):
             results.append_new(log, lines)
             tested += lines
     results.append_new(log, scoring.compare(names, config, workdir))
@@ -143,10 +167,15 @@ def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
     return results.read_lines(log)
 
 
+def chosen_workdir() -> Path:
+    """The work directory that the flags name, or one by the date."""
+    return Path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
+
+
 def main(argv: Sequence[str]) -> None:
     """Runs the job that the flags ask for and prints its results."""
     start = time.perf_counter()
-    workdir = Path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    workdir = chosen_workdir()
     devices.cores_as_devices(command.CONFIG.value)
     print(table(train(command.CONFIG.value, workdir)))
     print(f"\n{workdir / 'report.html'} ({(time.perf_counter() - start) / 60:.1f} minutes)")

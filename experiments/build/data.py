@@ -1,5 +1,6 @@
 """From a config to the data that it names."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -102,13 +103,21 @@ def _standardised(config: ConfigDict) -> tuple[str, ...]:
     return names
 
 
+def located(path: str) -> str:
+    """A path that is not there as it is, in the folder that the variable FSJAX_DATA names."""
+    there = os.path.join(os.environ.get("FSJAX_DATA", ""), path)
+    return there if path and not os.path.exists(path) and os.path.exists(there) else path
+
+
 def read(config: ConfigDict) -> table.Table:
     """All classes of the data that a config names, with the modalities that it names.
 
     Raises:
       ValueError: if the data lack a modality or a description.
     """
-    whole = named(DATA, config.data, "name")(config.data)
+    data = config.data.copy_and_resolve_references()
+    data.path = located(data.path)
+    whole = named(DATA, data, "name")(data)
     described = parse_names(config.side) + parse_names(config.generation.side)
     whole = table.take_modalities(whole, parse_names(config.modalities), described)
     if unknown := set(parse_pairs(config.frozen)) - {*table.modalities(whole), *whole.side}:
@@ -176,5 +185,5 @@ def base_tables(config: ConfigDict, train: table.Table) -> tuple[table.Table, ta
 
 def _splits(data: ConfigDict, classes: Sequence[str]) -> splits.Splits:
     if data.splits.endswith(".json"):
-        return splits.read_splits(data.splits)
+        return splits.read_splits(located(data.splits))
     return pick(SPLITS, data.splits, "data.splits")(classes)

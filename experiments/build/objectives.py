@@ -211,7 +211,7 @@ def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
         )
     network, classifier = model.network, head(config)
     sample = bind_pool(sample_rows, train, rows=config.train.rows)
-    if idle := [name for name in ("warp", "drop", "cross") if config.train[name]]:
+    if idle := [name for name in ("warp", "drop", "cross", "alone") if config.train[name]]:
         raise ValueError(
             f"config.train.{idle[0]} changes episodes; supervised training has none: set it to 0"
         )

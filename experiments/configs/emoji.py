@@ -111,6 +111,9 @@ def get_config() -> ConfigDict:
                 # Share of tasks whose support and query are each seen through one modality, two
                 # different ones drawn at random, so that all of them meet in one space.
                 "cross": 0.0,
+                # Share of tasks that are seen through one modality, drawn at random: a loss of each
+                # by itself, so that the easy one does not starve the others.
+                "alone": 0.0,
                 "learning_rate": 3e-3,  # falls to zero along a cosine
                 "patience": 0,  # validations without improvement before it stops; 0: never
             },

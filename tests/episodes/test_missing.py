@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax.episodes.missing import cross_modalities, drop_modalities, see_through
+from fsjax.episodes.missing import drop_modalities, narrow_views, see_through
 from fsjax.types import Episode, Inputs, Support
 
 RNG = np.random.default_rng(0)
@@ -13,9 +13,10 @@ KEY = jax.random.key(0)
 NAMES = ("audio", "image", "text")
 ROWS = 3000
 drop = jax.jit(drop_modalities)
-cross = jax.jit(
+narrow = jax.jit(
     jax.vmap(
-        lambda key, episode, share: cross_modalities(key, episode, share=share), (0, None, None)
+        lambda key, episode, alone, cross: narrow_views(key, episode, alone=alone, cross=cross),
+        (0, None, None, None),
     )
 )
 
@@ -82,17 +83,19 @@ def test_a_pattern_shows_each_side_its_modalities_and_makes_rows_without_them_pa
         np.testing.assert_array_equal(after.targets[3], before.targets[3])
 
 
-def test_crossed_episodes_share_no_modality_and_all_pairs_are_as_frequent():
-    keys = jax.random.split(KEY, 1200)
-    after = cross(keys, episode(2), 0.5)
+def test_narrow_views_show_one_modality_or_two_different_ones_all_as_frequent():
+    keys = jax.random.split(KEY, 2400)
+    after = narrow(keys, episode(2), 0.25, 0.5)
     support, query = kept(after.support.inputs), kept(after.query)  # [M, T, B]
-    crossed = support.sum(0)[:, 0] == 1
-    assert crossed.mean() == pytest.approx(0.5, abs=0.05)
-    assert support[:, ~crossed].all() and query[:, ~crossed].all()
-    pairs = np.stack([x[:, crossed, 0].argmax(0) for x in (support, query)])
-    assert (query[:, crossed].sum(0) == 1).all() and (pairs[0] != pairs[1]).all()
+    narrowed = support.sum(0)[:, 0] == 1
+    assert support[:, ~narrowed].all() and query[:, ~narrowed].all()
+    assert (query[:, narrowed].sum(0) == 1).all()
+    pairs = np.stack([x[:, narrowed, 0].argmax(0) for x in (support, query)])
     counts = np.zeros((3, 3))
-    np.add.at(counts, tuple(pairs), 1 / pairs.shape[1])
-    np.testing.assert_allclose(counts, (1 - np.eye(3)) / 6, atol=0.05)
-    for share, expected in ((0.0, 3), (1.0, 1)):
-        assert (kept(cross(keys[:20], episode(2), share).query).sum(0) == expected).all()
+    np.add.at(counts, tuple(pairs), 1 / len(keys))
+    np.testing.assert_allclose(counts, np.full((3, 3), 1 / 12), atol=0.02)
+    for alone, cross, equal in ((0.0, 0.0, 1), (1.0, 0.0, 1), (0.0, 1.0, 0)):
+        after = narrow(keys[:20], episode(2), alone, cross)
+        sides = kept(after.support.inputs), kept(after.query)
+        assert (sides[1].sum(0) == (1 if alone + cross else 3)).all()
+        assert (sides[0] == sides[1]).all() == equal

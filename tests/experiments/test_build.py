@@ -52,6 +52,15 @@ def test_omniglot_takes_the_splits_of_a_file_and_turns_each_class(folder):
     assert tables["test"].sources["image"].values["image"].shape == (24, 28, 28, 1)
 
 
+def test_data_that_are_not_here_are_looked_for_in_the_folder_of_the_variable(folder, monkeypatch):
+    monkeypatch.setenv("FSJAX_DATA", str(folder.parent))
+    tables = build.tables(config_of(folder.name, f"{folder.name}/splits.json"))
+    assert tables["test"].classes[0] == "Tibetan/a"
+    monkeypatch.delenv("FSJAX_DATA")
+    with pytest.raises((ValueError, OSError), match=folder.name):
+        build.tables(config_of(folder.name, f"{folder.name}/splits.json"))
+
+
 def test_training_classes_alone_are_mirrored(folder):
     config = config_of(folder, str(folder / "splits.json"))
     config.data.reflections = True
