@@ -21,6 +21,7 @@ ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "conv4": lambda norm: image.Conv4(norm=norm),
     "conv4_widening": lambda norm: image.Conv4((32, 64, 128, 256), norm),
     "conv4_strided": lambda norm: image.StridedConv4(norm=norm),
+    "conv4_halved": lambda norm: image.Halved(image.Conv4(norm=norm)),
     "conv4_maps": lambda norm: image.Conv4(norm=norm, pooled=2),
     "resnet12": lambda norm: image.ResNet12(norm=norm),
     "conv_audio": lambda norm: audio.ConvAudio(norm=norm),
@@ -47,6 +48,7 @@ FUSIONS: dict[str, Callable[[], nn.Module]] = {
     "experts": products.ProductOfExperts,
     "late": stacked.Stacked,
     "late_precision": stacked.Stacked,
+    "late_common": stacked.StackedInCommon,
 }
 
 

@@ -23,7 +23,9 @@ from experiments.build.parts import (
 )
 from experiments.dealer import first_task, training_tasks
 from experiments.devices import mesh
-from experiments.names import named, pick
+from experiments.names import named, parse_names, pick
+from fsjax.encoders.multimodal import as_network
+from fsjax.episodes.missing import see_through
 from fsjax.episodes.rows import sample_rows
 from fsjax.episodes.sample import bind_pool
 from fsjax.evaluation.figures import accuracy
@@ -39,6 +41,7 @@ from fsjax.objectives.ranking import ranking
 from fsjax.objectives.reptile import reptile
 from fsjax.objectives.supervised import init_classes, supervised
 from fsjax.objectives.variational import variational
+from fsjax.objectives.views import over_views, views
 from fsjax.types import Array, Autoencoder, Examples, Key, Objective, Params, Pool, Sample
 
 # What trains a learner where the objective is "own"; for all others that is "episodic", if their
@@ -49,6 +52,7 @@ BY_TRIPLETS = ("triangular",)
 TRAINS = {
     "leave_one_out": ("metric",),
     "supervised": ("metric",),
+    "views": ("metric", "am3"),
     "multi_step": tuple(name for name in LEARNERS if name not in EMBEDS),
     "ranking": ("metric",),
     "generation": ("hallucinate",),
@@ -127,6 +131,17 @@ def _episodic(config: ConfigDict, model: Model) -> Objective:
 def _leave_one_out(config: ConfigDict, model: Model) -> Objective:
     loss = named(LOSSES, config, "loss")
     return leave_one_out(model.network, head(config), loss, watch=WATCH)
+
+
+def _views(config: ConfigDict, model: Model) -> Objective:
+    if model.fast is None:
+        raise ValueError(
+            "config.objective='views' encodes each row by itself and once: take config.norm="
+            "calibrated or group, and config.base.steps=0"
+        )
+    chosen = views(len(parse_names(config.modalities)), **config.views)
+    encode, loss = as_network(model.module, method="encode"), named(LOSSES, config, "loss")
+    return over_views(encode, model.fast.learner, see_through, chosen, loss=loss, watch=WATCH)
 
 
 def _multi_step(config: ConfigDict, model: Model) -> Objective:
@@ -228,6 +243,7 @@ def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
 OBJECTIVES = {
     "episodic": _on_tasks(_episodic),
     "leave_one_out": _on_tasks(_leave_one_out),
+    "views": _on_tasks(_views),
     "multi_step": _on_tasks(_multi_step),
     "reptile": _on_tasks(_reptile),
     "supervised": _supervised,

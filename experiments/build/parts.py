@@ -42,8 +42,8 @@ from fsjax.learners.last_layer import learned_layer, prototype_layer
 from fsjax.objectives import losses, ranking
 from fsjax.types import Array, Autoencoder, Critic, Generator, Head, Learner, Network, Params
 
-# Fusions of what the head makes of each modality.
-LATE = {"late": alike, "late_precision": precision()}
+# Fusions of what the head makes of each modality: how it is trusted, and further places.
+LATE = {"late": (alike, 0), "late_precision": (precision(), 0), "late_common": (alike, 1)}
 DISTANCES = {
     "squared_euclidean": distances.squared_euclidean,
     "euclidean": distances.euclidean,
@@ -280,8 +280,8 @@ def head(config: ConfigDict) -> Head:
             f"config.head={config.head!r} wants features of all modalities together, which "
             f"config.fusion={config.fusion!r} keeps apart: change one of them"
         )
-    modalities = len(parse_names(config.modalities))
-    return late(chosen, modalities=modalities, trust=LATE[config.fusion])
+    trust, more = LATE[config.fusion]
+    return late(chosen, modalities=len(parse_names(config.modalities)) + more, trust=trust)
 
 
 def model(config: ConfigDict, base: Params | None = None) -> Model:

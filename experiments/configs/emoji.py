@@ -92,7 +92,12 @@ def get_config() -> ConfigDict:
             "relation": "features",  # what the head relation compares: features | maps
             # own: the learner's (maml_pp: multi_step, reptile: reptile, all others: episodic)
             # | leave_one_out: every row asks | supervised: all training classes at once
+            # | views: an episode is seen through all modalities and through fewer, at once
             "objective": "own",
+            "views": {  # of the objective views, besides that of all modalities by weight 1
+                "alone": 1.0,  # weight of seeing it through one modality, the mean of all
+                "cross": 0.0,  # of seeing support and query through one each, two different ones
+            },
             "loss": "cross_entropy",  # of episodes: cross_entropy | squared_error
             # Also trained and tested on the same episodes: a modality alone, another fusion,
             # another head, or "raw", the nearest centroid on inputs as they are.

@@ -20,9 +20,10 @@ def make_pool(table: Table) -> Pool:
       The pool. `index[c, p]` names the rows of class c; beyond `count[c]` it repeats the first.
 
     Raises:
-      ValueError: if a source lacks a class, or a value is NaN or infinite.
+      ValueError: if a source lacks a class, a value is NaN or infinite, or a row has no modality.
     """
     check_finite(table)
+    check_present(table)
     sources = {
         name: _make_source(name, rows, table.classes) for name, rows in table.sources.items()
     }
@@ -70,6 +71,19 @@ def check_finite(table: Table) -> None:
             raise ValueError(
                 f"the description {modality!r} of class {table.classes[int(np.argmax(bad))]!r} "
                 "holds NaN or infinite values; mend it"
+            )
+
+
+def check_present(table: Table) -> None:
+    """Raises ValueError, naming source and row, if every modality of a row is missing."""
+    for source, rows in table.sources.items():
+        empty = np.stack([np.asarray(x) for x in rows.present.values()]).max(0) == 0
+        if empty.any():
+            row = int(np.argmax(empty))
+            raise ValueError(
+                f"{empty.sum()} rows of source {source!r} have none of the modalities "
+                f"{', '.join(sorted(rows.present))}, the first is row {row} (class "
+                f"{table.classes[rows.labels[row]]!r}); drop them or name more modalities"
             )
 
 

@@ -63,6 +63,16 @@ class StridedConv4(nn.Module):
         return self.tokens(x)
 
 
+class Halved(nn.Module):
+    """An encoder that sees images at half their height and width, at a quarter of its cost."""
+
+    encoder: nn.Module
+
+    def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
+        """x [B, H, W, C] or [B, H, W], uint8 or float, weight [B] -> tokens of the encoder."""
+        return self.encoder(nn.avg_pool(as_image(x), (2, 2), (2, 2)), weight, train=train)
+
+
 def _as_is(x: Array) -> Array:
     return x
 

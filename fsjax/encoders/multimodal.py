@@ -52,11 +52,12 @@ def _where_rows(weight: Array, x: Array) -> Array:
     return jnp.where(rows, x, jnp.zeros_like(x))
 
 
-def as_network(module: nn.Module) -> Network:
+def as_network(module: nn.Module, *, method: str = "__call__") -> Network:
     """A Flax module called with (inputs, weight, train) as a pair of pure functions.
 
     Args:
       module: its variables are "params" alone; statistics pass through the collection "stats".
+      method: what is called; "encode" gives the tokens {m: [B, L_m, D_m]} of a `Multimodal`.
 
     Returns:
       The network; statistics that are given are used in place of the batch's.
@@ -64,7 +65,7 @@ def as_network(module: nn.Module) -> Network:
 
     def init(key: Key, inputs: Inputs) -> Params:
         weight = jnp.ones(_rows(inputs))
-        return module.init(key, inputs, weight).get("params", {})
+        return module.init(key, inputs, weight, method=method).get("params", {})
 
     def apply(
         params: Params,
@@ -79,7 +80,7 @@ def as_network(module: nn.Module) -> Network:
         variables = {"params": params} | ({"stats": stats} if stats else {})
         rngs = None if key is None else {"dropout": key}
         features, out = module.apply(
-            variables, inputs, weight, train=train, rngs=rngs, mutable=["stats"]
+            variables, inputs, weight, train=train, rngs=rngs, mutable=["stats"], method=method
         )
         return features, out.get("stats", {})
 

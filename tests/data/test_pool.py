@@ -54,11 +54,28 @@ def test_a_value_that_is_not_finite_is_named_by_modality_row_and_class(bad):
         make_pool(table_of(values))
 
 
+def beside(values, present):
+    """A table of rows whose values may be missing, beside a number that all of them have."""
+    both = rows({"x": values, "y": np.zeros(7)}, LABELS)
+    return Table(tuple("abc"), {"scan": both._replace(present={**both.present, "x": present})}, {})
+
+
 def test_nan_in_an_absent_value_is_allowed():
-    table = table_of(np.where(np.arange(7) == 3, np.nan, 0.0))
-    table.sources["scan"].present["x"][3] = 0.0
-    pool = make_pool(table)
-    np.testing.assert_array_equal(pool.sources["scan"].inputs.present["x"], np.arange(7) != 3)
+    present = (np.arange(7) != 3) * 1.0
+    pool = make_pool(beside(np.where(np.arange(7) == 3, np.nan, 0.0), present))
+    np.testing.assert_array_equal(pool.sources["scan"].inputs.present["x"], present)
+
+
+def test_a_row_without_any_modality_is_named():
+    table = beside(np.zeros(7), np.ones(7))
+    table.sources["scan"].present["x"][[3, 5]] = 0.0
+    make_pool(table)
+    table.sources["scan"].present["y"][[3, 4]] = 0.0
+    with pytest.raises(ValueError, match=r"1 rows of source 'scan'.* x, y, .*row 3 \(class 'b'\)"):
+        make_pool(table)
+    table.sources["scan"].present["x"][[4]] = 0.0
+    with pytest.raises(ValueError, match=r"2 rows of source 'scan' have none of the modalities"):
+        make_pool(table)
 
 
 def test_a_class_description_that_is_not_finite_is_named():

@@ -10,7 +10,7 @@ import pytest
 
 from experiments import build
 from fsjax.encoders.audio import ConvAudio
-from fsjax.encoders.image import Conv4, ResNet12, StridedConv4
+from fsjax.encoders.image import Conv4, Halved, ResNet12, StridedConv4
 from fsjax.encoders.layers import spatial_tokens
 from fsjax.encoders.norms import CalibratedNorm, GroupNorm
 from fsjax.encoders.tabular import MLP, Raw, Standardised
@@ -33,6 +33,7 @@ TINY = {
     "conv4": (lambda norm: Conv4((2, 4, 2, 4), norm), floats(17, 16, 1), (1, 4)),
     "conv4_widening": (lambda norm: Conv4((2, 2, 4, 6), norm), floats(16, 16, 1), (1, 6)),
     "conv4_strided": (lambda norm: StridedConv4((2, 4), norm), floats(9, 8, 1), (1, 3 * 2 * 4)),
+    "conv4_halved": (lambda norm: Halved(Conv4((2, 4), norm)), floats(9, 8, 1), (1, 4)),
     "conv4_maps": (lambda norm: Conv4((4,) * 4, norm, pooled=2), floats(9, 8, 1), (1, 2 * 2 * 4)),
     "resnet12": (lambda norm: ResNet12((2, 2, 2, 4), norm), floats(16, 32, 3), (2, 4)),
     "conv_audio": (lambda norm: ConvAudio((2, 4), norm), floats(9, 8), (1, 2 * 2 * 4)),
@@ -121,6 +122,7 @@ def test_gradients_are_finite_also_of_rows_of_zeros(case):
         ("conv4", np.zeros((2, 84, 84, 3)), (1, 25 * 64)),
         ("conv4_widening", np.zeros((2, 28, 28, 1)), (1, 256)),
         ("conv4_strided", np.zeros((2, 28, 28, 1)), (1, 2 * 2 * 64)),
+        ("conv4_halved", np.zeros((2, 56, 56, 1)), (1, 64)),
         ("conv4_maps", np.zeros((2, 28, 28, 1)), (1, 7 * 7 * 64)),
         ("resnet12", np.zeros((2, 32, 32, 3)), (4, 640)),
         ("conv_audio", np.zeros((2, 64, 40)), (1, 4 * 2 * 64)),

@@ -145,13 +145,24 @@ def experts(params, row):
     return weighted / total
 
 
+def unit(x, there, widest):
+    """A place of a stack."""
+    place = np.zeros(widest + 1)
+    if there:
+        place[: len(x)] = x / np.sqrt(len(x))
+        place[-1] = 1
+    return place
+
+
 def late(params, row):
     found, widest = means(params, row), max(width(params, m) for m in names(params))
-    places = []
-    for m in names(params):
-        place = np.zeros(widest + 1)
-        if m in found:
-            place[: width(params, m)] = found[m] / np.sqrt(width(params, m))
-            place[-1] = 1
-        places.append(place)
-    return np.concatenate(places)
+    return np.concatenate([unit(found.get(m), m in found, widest) for m in names(params)])
+
+
+def late_common(params, row):
+    common = params["norm_common"]
+    met = layer_norm(common, weighted_sum(params["WeightedSum_0"], row))
+    apart = {key: value for key, value in params.items() if key != "norm_common"}
+    found, widest = means(apart, row), len(common["scale"])  # wider than all others
+    places = [unit(found.get(m), m in found, widest) for m in names(apart)]
+    return np.concatenate([*places, unit(met, True, widest)])

@@ -70,7 +70,8 @@ def of_fusion(name):
     def run(key, tokens, present):
         params = shaken(fusion.init(key, tokens, present).get("params", {}))
         z, told = fusion.apply({"params": params}, tokens, present, mutable=["intermediates"])
-        return params, {m: x[0] for m, x in told.get("intermediates", {}).items()}, z
+        told = told.get("intermediates", {})  # those of parts are in dictionaries of their own
+        return params, {m: x[0] for m, x in told.items() if isinstance(x, tuple)}, z
 
     return run(KEY, TOKENS, PRESENT)
 
@@ -115,6 +116,7 @@ NAIVE = {
     "low_rank": naive.low_rank,
     "experts": naive.experts,
     "late": naive.late,
+    "late_common": naive.late_common,
 }
 
 

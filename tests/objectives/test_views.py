@@ -1,0 +1,79 @@
+"""Episodes seen in several ways, against a loop over the ways with rows encoded for each."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fsjax.encoders.multimodal import Multimodal, as_network, encoded
+from fsjax.encoders.tabular import MLP
+from fsjax.episodes.missing import see_through
+from fsjax.evaluation.figures import accuracy
+from fsjax.fusion.pooled import Concat
+from fsjax.heads import prototype
+from fsjax.learners.metric import metric
+from fsjax.objectives.losses import cross_entropy
+from fsjax.objectives.views import over_views, views
+from fsjax.types import Episode, Inputs, Support
+
+KEY, STEP = jax.random.key(0), jnp.zeros((), jnp.int32)
+RNG = np.random.default_rng(0)
+NAMES = ("audio", "image")
+MODULE = Multimodal({m: MLP(hidden=(), features=3) for m in NAMES}, Concat())
+LEARNER = metric(as_network(MODULE), prototype())
+
+
+def rows(number):
+    values = {m: jnp.asarray(RNG.normal(size=(number, 4)), jnp.float32) for m in NAMES}
+    present = {m: jnp.ones(number) for m in NAMES}
+    return Inputs(values, present | {"audio": present["audio"].at[0].set(0.0)})
+
+
+LABELS = jnp.eye(2)[jnp.array([0, 1, 0, 1])]
+EPISODE = Episode(Support(rows(4), LABELS, Inputs({}, {})), rows(4), LABELS.at[3].set(0.0))
+PARAMS = LEARNER.init(KEY, EPISODE.support)
+
+
+def test_ways_are_all_modalities_each_alone_and_every_two():
+    support, query, weight = views(3, alone=0.6, cross=1.2)
+    np.testing.assert_array_equal(support[0] + query[0], [2, 2, 2])
+    np.testing.assert_array_equal(support[1:4], np.eye(3))
+    np.testing.assert_array_equal(query[1:4], np.eye(3))
+    pairs = {(int(s.argmax()), int(q.argmax())) for s, q in zip(support[4:], query[4:])}  # noqa: B905
+    assert pairs == {(i, j) for i in range(3) for j in range(3) if i != j}
+    np.testing.assert_allclose(weight, [1.0, *[0.2] * 3, *[0.2] * 6])
+    assert len(views(3, alone=1.0, cross=0.0).weight) == 4
+    assert len(views(1, alone=1.0, cross=1.0).weight) == 1
+
+
+def test_the_loss_and_its_gradient_are_those_of_a_loop_over_the_ways():
+    ways = views(2, alone=0.5, cross=0.25)
+
+    def looped(params):
+        total = 0.0
+        for support, query, weight in zip(*ways, strict=True):
+            sides = {"support": support, "query": query}
+            # Each side is encoded as it is before anything is hidden, which such encoders ignore.
+            seen = see_through(EPISODE, **{k: dict(zip(NAMES, x)) for k, x in sides.items()})  # noqa: B905
+            task = LEARNER.adapt(params, seen.support, train=True)
+            logits = LEARNER.predict(params, task, seen.query, train=True)
+            total += weight * cross_entropy(logits, seen.targets)
+        return total
+
+    objective = over_views(
+        as_network(MODULE, method="encode"),
+        metric(as_network(encoded(MODULE)), prototype()),
+        see_through,
+        ways,
+        watch={"accuracy": accuracy},
+    )
+    value, gradient = jax.jit(jax.value_and_grad(looped))(PARAMS)
+    for run in (jax.jit(objective), partial(objective)):
+        ours, metrics = run(PARAMS, EPISODE, KEY, STEP)
+        np.testing.assert_allclose(metrics["loss"], value, rtol=1e-5)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), ours, gradient)
+    task = LEARNER.adapt(PARAMS, EPISODE.support)
+    logits = LEARNER.predict(PARAMS, task, EPISODE.query)
+    assert metrics["accuracy"] == pytest.approx(accuracy(logits, EPISODE.targets))
