@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import build, conditions, devices, jobs, report, results, scoring, tables
+from experiments import build, conditions, devices, jobs, lock, report, results, scoring, tables
 from experiments.configs.emoji import get_config
 from experiments.names import check_name
 from fsjax.data.pool import make_pool
@@ -51,8 +51,17 @@ def evaluate_run(
       The lines that were added to results.jsonl.
 
     Raises:
-      ValueError: if a model is not of the run or was not trained, or a class is too small.
+      ValueError: if a model is not of the run or was not trained, a class is too small, or another
+        job uses the directory.
+      SystemExit: if the directory cannot be written.
     """
+    with lock.held(workdir):
+        return _evaluate(workdir, trained, asked, models)
+
+
+def _evaluate(
+    workdir: Path, trained: ConfigDict, asked: ConfigDict, models: Sequence[str]
+) -> list[dict[str, Any]]:
     names = list(build.models(trained))
     for name in models:
         check_name(names, name, "models")
@@ -113,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         asked.test.update(missing=args.missing, patterns=args.patterns, corrupt=args.corrupt)
         asked.apart = asked.apart and not args.shared_groups
         lines = evaluate_run(args.workdir, trained, asked, args.models)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise SystemExit(f"{parser.prog}: {error}") from error
     print(tables.table(lines))
 

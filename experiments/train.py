@@ -2,12 +2,13 @@
 
     python -m experiments.train [--config FILE] [--config.key=value ...] [--workdir DIR]
 
-Run again with the same work directory, it resumes where it was.
+Run again with the same work directory, it resumes where it was. SIGTERM and SIGUSR1 let the
+running chunk end and save it, and the command ends with the code 75: run me again. Ctrl-C does the
+same with the code 130, and pressed again it ends at once.
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -25,11 +26,14 @@ from experiments import (
     inputs,
     inspection,
     jobs,
+    lock,
     report,
     results,
     scoring,
+    stopping,
 )
 from experiments.progress import Board
+from experiments.stopping import Stop, Stopped
 from experiments.tables import table
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
@@ -46,6 +50,7 @@ def run_model(
     pools: Mapping[str, Pool],
     workdir: Path,
     board: Board,
+    stop: Stop,
     base: Params | None = None,
 ) -> list[dict[str, Any]]:
     """Trains, evaluates and inspects one of the models of a run: -> its results.
@@ -61,9 +66,12 @@ def run_model(
     fitting = base if variant.train.steps else None  # what is not trained has no use for it
     job = jobs.prepare(variant, pools["train"], fitting)
     jobs.rehearse(job, {split: pools[split] for split in ("validation", "test")})
-    params = jobs.train(job, pools["validation"], workdir / "models" / name, progress)
+    stop.check()
+    folder, after = workdir / "models" / name, [stop.after_chunk]
+    params = jobs.train(job, pools["validation"], folder, progress, after)
     scored = scoring.Scored(name, variant, job.model, params, pools)
     lines = scoring.test(scored, workdir)
+    stop.check()
     lines += conditions.test(scored, lines, workdir)
     if name == next(iter(build.models(config))):
         shown = inspection.inspect(variant, job.model, params, tables["test"])
@@ -80,6 +88,7 @@ def with_base(
     pools: Mapping[str, Pool],
     workdir: Path,
     board: Board,
+    stop: Stop,
 ) -> tuple[Params, Mapping[str, Pool]]:
     """Trains the network at whose features all models are trained: -> it, and their pools."""
     for name, variant in build.models(config).items():
@@ -89,7 +98,8 @@ def with_base(
     parts = build.base_tables(config, train)
     first, others = (devices.everywhere(config, make_pool(part)) for part in parts)
     progress = board.add("base", alone.train.steps)
-    params = jobs.train(jobs.prepare(alone, first), pools["validation"], workdir / "base", progress)
+    job, after = jobs.prepare(alone, first), [stop.after_chunk]
+    params = jobs.train(job, pools["validation"], workdir / "base", progress, after)
     return params["network"], {**pools, "train": others}
 
 
@@ -108,33 +118,45 @@ def workers(config: ConfigDict) -> int:
     return config.workers or (1 if alone else 2)
 
 
-def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
+def train(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> list[dict[str, Any]]:
     """The whole job in a work directory: train, evaluate, compare, report; resumes if begun.
 
     Args:
       config: as in `experiments/configs`.
       workdir: checkpoints, results and the report go there.
+      stop: ends it between chunks when asked.
 
     Returns:
       The lines of results.jsonl.
 
     Raises:
-      ValueError: if config and data do not fit, a checkpoint is damaged or of another config.
+      ValueError: if config and data do not fit, checkpoints are damaged or of another config, or
+        another job uses the directory.
       SystemExit: if the directory cannot be written or holds a run of another config.
+      Stopped: if it was stopped; run again, it goes on.
     """
+    tables = build.tables(config)
+    with lock.held(workdir):
+        return _train(config, workdir, tables, stop or Stop())
+
+
+def _train(
+    config: ConfigDict, workdir: Path, tables: Mapping[str, Table], stop: Stop
+) -> list[dict[str, Any]]:
     log = workdir / "results.jsonl"
     names = list(build.models(config))
-    tables = build.tables(config)
     results.open_workdir(workdir, results.plain(config))
     inputs.note(workdir, tables["train"])
     pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
     settings = {"config": config, "tables": tables, "pools": pools, "workdir": workdir}
-    with Board() as board, ThreadPoolExecutor(workers(config)) as threads:
+    number = workers(config)
+    with Board() as board:
         if config.base.steps:
-            base, pools = with_base(config, tables["train"], pools, workdir, board)
+            base, pools = with_base(config, tables["train"], pools, workdir, board, stop)
             settings |= {"base": base, "pools": pools}
+        one = partial(run_model, board=board, stop=stop, **settings)
         tested = []
-        for lines in threads.map(partial(run_model, board=board, **settings), names):
+        for lines in stopping.side_by_side(one, names, threads=number, stop=stop):
             results.append_new(log, lines)
             tested += lines
     results.append_new(log, scoring.compare(names, config, workdir))
@@ -148,7 +170,12 @@ def main(argv: Sequence[str]) -> None:
     start = time.perf_counter()
     workdir = Path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
     devices.cores_as_devices(command.CONFIG.value)
-    print(table(train(command.CONFIG.value, workdir)))
+    with stopping.on_signals() as stop:
+        try:
+            lines = train(command.CONFIG.value, workdir, stop)
+        except Stopped:
+            stopping.leave(stop, workdir)
+    print(table(lines))
     print(f"\n{workdir / 'report.html'} ({(time.perf_counter() - start) / 60:.1f} minutes)")
 
 
