@@ -4,7 +4,7 @@
 
 Kills come at random moments while the run starts, trains or writes a checkpoint, by SIGKILL and
 SIGTERM by turns; after each, the same command goes on. It fails unless the last state (parameters,
-optimiser, random key, best) and the results are equal bit for bit. DIR keeps both runs and their log.
+optimiser, random key, best) and the results are equal bit for bit. DIR keeps both runs and a log.
 """
 
 import argparse
@@ -104,9 +104,9 @@ def undisturbed(asked: list[str], folder: Path, workdir: Path) -> Pace:
     start = time.monotonic()
     process = begin(asked, folder)
     _wait_for(process, lambda: _lines(workdir) > 0)
-    first, lines = time.monotonic(), _lines(workdir)
+    first = time.monotonic()
     _finish(process, folder)
-    return Pace(first - start, (time.monotonic() - first) / max(lines, 1))
+    return Pace(first - start, (time.monotonic() - first) / _lines(workdir))
 
 
 def kill(
@@ -127,7 +127,8 @@ def kill(
     since, lines = time.time(), _lines(workdir)
     process = begin(asked, folder)
     if moment == "starting":
-        time.sleep(draw.uniform(0, pace.start))
+        until = time.time() + draw.uniform(0, pace.start)
+        _wait_for(process, lambda: time.time() > until or _lines(workdir, since) > lines)
     elif moment == "training":
         more = draw.randint(1, CHUNKS_A_KILL - 1)
         # Those of a chunk that was not saved are taken back when the run goes on.
@@ -230,6 +231,8 @@ def run(folder: Path, kills: int, draw: random.Random) -> str:
     """
     write_data(folder / "data.npz")
     whole, killed = folder / "undisturbed", folder / "killed"
+    # Compiles all programs, so that the pace is that of sessions which find them.
+    undisturbed(command(folder, "first", 0), folder, folder / "first")
     pace = undisturbed(command(folder, whole.name, kills), folder, whole)
     asked = command(folder, killed.name, kills)
     ended = []
