@@ -10,6 +10,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 import fsjax
+from experiments import compiled
 from fsjax.training.loop import Diverged
 
 OURS = (Path(__file__).parent, Path(fsjax.__file__).parent)
@@ -30,6 +31,7 @@ CONFIG = _define_config()
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Runs a command with its flags parsed, libraries' notes held back, and errors in one line."""
     logging.set_verbosity(logging.WARNING)
+    compiled.keep()
     app.run(partial(briefly, main))
 
 

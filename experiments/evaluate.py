@@ -15,7 +15,18 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import build, conditions, devices, jobs, lock, report, results, scoring, tables
+from experiments import (
+    build,
+    compiled,
+    conditions,
+    devices,
+    jobs,
+    lock,
+    report,
+    results,
+    scoring,
+    tables,
+)
 from experiments.configs.emoji import get_config
 from experiments.names import check_name
 from fsjax.data.pool import make_pool
@@ -112,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--patterns", default="", help="support>query, as in text>image,image>text")
     parser.add_argument("--corrupt", default="", help="as in image:noise:1.0,audio:babble:0")
     args = parser.parse_args(argv)
+    compiled.keep()
     try:
         trained = load_config(args.workdir)
         devices.cores_as_devices(trained)
