@@ -15,9 +15,15 @@ from fsjax.pretrained import Pretrained
 BLOCK = 256  # rows of a file: what is lost at most when a run is killed
 
 
+def root() -> Path:
+    """Where all that can be made again lies: FSJAX_CACHE, or fsjax in the user's cache folder."""
+    users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return Path(os.environ.get("FSJAX_CACHE") or users / "fsjax").expanduser()
+
+
 def folder() -> Path:
-    """Where features lie: FSJAX_CACHE, or ~/.cache/fsjax."""
-    return Path(os.environ.get("FSJAX_CACHE") or "~/.cache/fsjax").expanduser() / "features"
+    """Where features lie."""
+    return root() / "features"
 
 
 def features(encoder: Pretrained, rows: np.ndarray) -> np.ndarray:

@@ -1,11 +1,19 @@
 """What the commands share: the config flag and its errors."""
 
+import sys
+import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+import fsjax
+from experiments import compiled
+from fsjax.training.loop import Diverged
+
+OURS = (Path(__file__).parent, Path(fsjax.__file__).parent)
 DEFAULT = Path(__file__).parent / "configs" / "emoji.py"
 
 
@@ -21,6 +29,25 @@ CONFIG = _define_config()
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Runs a command with its flags parsed and the libraries' notes held back."""
+    """Runs a command with its flags parsed, libraries' notes held back, and errors in one line."""
     logging.set_verbosity(logging.WARNING)
-    app.run(main)
+    compiled.keep()
+    app.run(partial(briefly, main))
+
+
+def briefly(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
+    """Calls a command; an error that says what to do ends it in one line.
+
+    Those are the ones raised here or in fsjax, and those of files; a fault that shows in a library
+    keeps its traceback.
+
+    Raises:
+      SystemExit: with that line.
+    """
+    try:
+        main(argv)
+    except (ValueError, OSError, Diverged) as error:
+        raised = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if isinstance(error, OSError) or any(map(raised.is_relative_to, OURS)):
+            raise SystemExit(f"{Path(sys.argv[0]).stem}: {error}") from error
+        raise

@@ -15,7 +15,18 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import build, conditions, devices, jobs, report, results, scoring, tables
+from experiments import (
+    build,
+    compiled,
+    conditions,
+    devices,
+    jobs,
+    lock,
+    report,
+    results,
+    scoring,
+    tables,
+)
 from experiments.configs.emoji import get_config
 from experiments.names import check_name
 from fsjax.data.pool import make_pool
@@ -51,8 +62,17 @@ def evaluate_run(
       The lines that were added to results.jsonl.
 
     Raises:
-      ValueError: if a model is not of the run or was not trained, or a class is too small.
+      ValueError: if a model is not of the run or was not trained, a class is too small, or another
+        job uses the directory.
+      SystemExit: if the directory cannot be written.
     """
+    with lock.held(workdir):
+        return _evaluate(workdir, trained, asked, models)
+
+
+def _evaluate(
+    workdir: Path, trained: ConfigDict, asked: ConfigDict, models: Sequence[str]
+) -> list[dict[str, Any]]:
     names = list(build.models(trained))
     for name in models:
         check_name(names, name, "models")
@@ -103,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--patterns", default="", help="support>query, as in text>image,image>text")
     parser.add_argument("--corrupt", default="", help="as in image:noise:1.0,audio:babble:0")
     args = parser.parse_args(argv)
+    compiled.keep()
     try:
         trained = load_config(args.workdir)
         devices.cores_as_devices(trained)
@@ -113,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         asked.test.update(missing=args.missing, patterns=args.patterns, corrupt=args.corrupt)
         asked.apart = asked.apart and not args.shared_groups
         lines = evaluate_run(args.workdir, trained, asked, args.models)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise SystemExit(f"{parser.prog}: {error}") from error
     print(tables.table(lines))
 

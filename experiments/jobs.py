@@ -1,7 +1,7 @@
 """One model of a run: built, trained or resumed."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from fsjax.encoders.multimodal import calibrate, encode_pool
 from fsjax.evaluation.episodic import episode_logits, evaluate
 from fsjax.evaluation.figures import accuracy
 from fsjax.training.checkpoint import Checkpoints
-from fsjax.training.loop import keep_best, run, stop_if_diverged
+from fsjax.training.loop import Hook, keep_best, run, stop_if_diverged
 from fsjax.training.state import init_state, train_chunk
 from fsjax.types import Array, Key, Learner, Metrics, Params, Pool, Sample, TrainState
 
@@ -123,12 +123,9 @@ def rehearse(job: Job, pools: Mapping[str, Pool]) -> None:
                 raise ValueError(f"{split} episodes, {ways}: {error}") from error
 
 
-def checkpoints(job: Job, folder: Path) -> Checkpoints:
-    """The checkpoints of a job in the model's folder."""
-    return Checkpoints(folder / "checkpoints", results.plain(job.config))
-
-
-def train(job: Job, validation: Pool, folder: Path, progress: Progress) -> Params:
+def train(
+    job: Job, validation: Pool, folder: Path, progress: Progress, after: Sequence[Hook] = ()
+) -> Params:
     """Trains a model, or goes on from its newest checkpoint.
 
     Args:
@@ -136,6 +133,7 @@ def train(job: Job, validation: Pool, folder: Path, progress: Progress) -> Param
       validation: the classes that choose the best parameters.
       folder: where checkpoints and metrics lie.
       progress: told of every chunk.
+      after: hooks that are called when a chunk is saved.
 
     Returns:
       The best parameters by validation; those it began with if no step is asked for.
@@ -143,7 +141,7 @@ def train(job: Job, validation: Pool, folder: Path, progress: Progress) -> Param
     settings = job.config.train
     if settings.steps == 0:
         return job.state.params
-    saved = checkpoints(job, folder)
+    saved = _checkpoints(job.config, folder, progress.say)
     log = _Log(folder / "metrics.jsonl", progress)
     state = saved.restore(job.state)
     log.resume(int(state.step))
@@ -163,6 +161,7 @@ def train(job: Job, validation: Pool, folder: Path, progress: Progress) -> Param
             keep_best(_measure(job, validation), log.validated),
             log.write,
             saved.save,
+            *after,
         ],
         patience=settings.patience or None,
     )
@@ -202,10 +201,18 @@ def params_by_shapes(config: ConfigDict, rows: Pool, folder: Path) -> Params:
 
 
 def _best(config: ConfigDict, fresh: TrainState, folder: Path) -> Params:
-    state = Checkpoints(folder / "checkpoints", results.plain(config)).restore(fresh)
+    def refuse(text: str) -> None:
+        again = f"train the run again without {folder / 'results.jsonl'}, which mends it"
+        raise ValueError(f"{text}: {again}")
+
+    state = _checkpoints(config, folder, refuse).restore(fresh)
     if int(state.step) == 0:
         raise ValueError(f"{folder} holds no checkpoint; train the run first")
     return state.best.params
+
+
+def _checkpoints(config: ConfigDict, folder: Path, tell: Callable[[str], None]) -> Checkpoints:
+    return Checkpoints(folder / "checkpoints", results.plain(config), tell)
 
 
 def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params, float]]:
@@ -265,10 +272,11 @@ class _Log:
         self._validation, self._before, self._start = float("nan"), 0.0, time.perf_counter()
 
     def resume(self, step: int) -> None:
-        lines = [line for line in results.read_lines(self._path) if line["step"] <= step]
+        held = results.read_lines(self._path)
+        lines = [line for line in held if line["step"] <= step]
         results.write_lines(self._path, lines)
         self._before = lines[-1].get("minutes", 0.0) if lines else 0.0
-        self._progress.resume(step)
+        self._progress.resume(step, seen=held[-1]["step"] if held else 0)
 
     def validated(self, step: int, figure: float) -> None:
         self._validation = figure

@@ -26,7 +26,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import predicted, queries
+from experiments import compiled, predicted, queries
 from experiments.names import parse_pairs
 
 
@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Predicts as the arguments ask, writes the files and tells how good it is."""
     parser = _parser()
     args = parser.parse_args(argv)
+    compiled.keep()
     try:
         queries.check_targets(args.out, args.report, args.support, args.query)
         answers = queries.answer(

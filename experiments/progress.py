@@ -43,12 +43,15 @@ class Progress:
         self._step = 0
         self._time = time.perf_counter()
 
-    def resume(self, step: int) -> None:
-        """Tells that training goes on from a step."""
+    def resume(self, step: int, seen: int) -> None:
+        """Tells that training goes on from a step, if it has begun before and `seen` one."""
         self._step, self._time = step, time.perf_counter()
         self._bars.update(self._task, completed=step)
-        if step:
-            self.say(f"goes on from step {step}")
+        if seen:
+            gone = (
+                f"; it had been at {seen}, of which there is no checkpoint" if seen > step else ""
+            )
+            self.say(f"goes on from step {step}{gone}")
 
     def advance(self, line: Mapping[str, float]) -> None:
         """Tells the figures of a chunk; the time of a run's first one includes compilation."""

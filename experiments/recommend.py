@@ -8,22 +8,20 @@ models from there, to the test classes.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, command, dealer, devices, jobs, results, tables, train
+from experiments import build, command, dealer, devices, jobs, results, stopping, tables, train
 from experiments.names import parse_names
-from experiments.progress import Board
 from experiments.runs import Line
+from experiments.stopping import Stop, Stopped
 from fsjax.evaluation.figures import accuracy
 from fsjax.evaluation.intervals import mean_ci95, paired_difference
-from fsjax.types import Pool
 
 # Other episodes than those by which each model's best step was chosen.
 RECOMMENDATION_KEY = 505
@@ -43,7 +41,7 @@ class Recommendation(NamedTuple):
         return f"Use {self.model}; these episodes do not tell it from {others}."
 
 
-def recommend(config: ConfigDict, workdir: Path) -> Recommendation:
+def recommend(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> Recommendation:
     """Trains the models of a config, or goes on with them, and compares them on validation.
 
     The accuracy of the best of many is a little too good: test it before you quote it.
@@ -52,55 +50,45 @@ def recommend(config: ConfigDict, workdir: Path) -> Recommendation:
       config: as in `experiments/configs`; validation's ways, shots and queries, and as many
         episodes as a test has, the same for all models.
       workdir: of the run.
+      stop: ends it between chunks when asked.
 
     Returns:
       What to use and why; also written to recommendation.jsonl.
 
     Raises:
-      ValueError: if config and data do not fit, or there is one model alone.
+      ValueError: if config and data do not fit, there is one model alone, or another job uses the
+        directory.
       SystemExit: if the directory cannot be written or holds a run of another config.
+      Stopped: if it was stopped; run again, it goes on.
     """
-    names = list(build.models(config))
+    names, number = list(build.models(config)), train.workers(config)
     if len(names) == 1:
         raise ValueError(
             f"there is {names[0]} alone to recommend: name candidates in config.compare, as in "
             "concat,late,image"
         )
-    with Board() as board, ThreadPoolExecutor(train.workers(config)) as threads:
-        begun = train.begin(config, workdir, board)
-        pools = {split: begun["pools"][split] for split in ("train", "validation")}
-        found = threads.map(partial(_validated, **begun | {"pools": pools}), names)
-        accuracies = dict(zip(names, found, strict=True))
-    chosen = _choose(config, accuracies)
-    results.write_lines(workdir / "recommendation.jsonl", chosen.lines)
+    with train.begin(config, workdir, stop or Stop()) as run:
+        run = run._replace(pools={s: run.pools[s] for s in ("train", "validation")})
+        one = partial(_validated, run=run)
+        found = list(stopping.side_by_side(one, names, threads=number, stop=run.stop))
+        chosen = _choose(config, dict(zip(names, found, strict=True)))
+        results.write_lines(workdir / "recommendation.jsonl", chosen.lines)
     return chosen
 
 
-def _validated(
-    name: str,
-    *,
-    config: ConfigDict,
-    pools: Mapping[str, Pool],
-    workdir: Path,
-    board: Board,
-    **begun: Any,
-) -> np.ndarray:
+def _validated(name: str, run: train.Begun) -> np.ndarray:
     """The accuracy of a model in each episode: [E]."""
-    variant = build.models(config)[name]
-    progress = board.add(name, variant.train.steps)
-    how = {"config": config, "pools": pools, "workdir": workdir, "base": begun.get("base")}
-    scored = train.fitted(name, progress=progress, **how)
-    _, rows = jobs.prepared(scored.model, scored.params, pools["validation"])
+    scored, progress = train.fitted(name, run)
+    config, model = scored.config, scored.model
+    _, rows = jobs.prepared(model, scored.params, run.pools["validation"])
     setting = dealer.episode_settings(config)["validation"][0]
     how = {"num_episodes": config.test.episodes, "figures": (accuracy,)}
-    episodes = jobs.evaluator(scored.model, variant, **how)
+    episodes = jobs.evaluator(model, config, **how)
     sample = dealer.episodes(config, rows, **setting)
-    found = np.asarray(
-        episodes(scored.params, jax.random.key(RECOMMENDATION_KEY), sample)["accuracy"]
-    )
+    found = episodes(scored.params, jax.random.key(RECOMMENDATION_KEY), sample)["accuracy"]
     mean, half = mean_ci95(found)
     progress.say(f"{100 * mean:.1f} ± {100 * half:.1f} % on validation")
-    return found
+    return np.asarray(found)
 
 
 def _choose(config: ConfigDict, accuracies: Mapping[str, np.ndarray]) -> Recommendation:
@@ -128,8 +116,13 @@ def _choose(config: ConfigDict, accuracies: Mapping[str, np.ndarray]) -> Recomme
 
 def main(argv: Sequence[str]) -> None:
     """Compares the models that the flags name and prints what to use."""
+    workdir = train.chosen_workdir()
     devices.cores_as_devices(command.CONFIG.value)
-    chosen = recommend(command.CONFIG.value, train.chosen_workdir())
+    with stopping.on_signals() as stop:
+        try:
+            chosen = recommend(command.CONFIG.value, workdir, stop)
+        except Stopped:
+            stopping.leave(stop, workdir)
     print(f"{tables.table(chosen.lines)}\n\n{chosen}")
 
 

@@ -4,7 +4,8 @@ import importlib.metadata
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,36 +43,41 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def _replace(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(content)
-    os.replace(part, path)
+    with _part(path) as part:
+        part.write_text(content)
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Replaces an npz file by the arrays, all at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name("part-" + path.name)
-    np.savez_compressed(part, **{name: np.asarray(x) for name, x in arrays.items()})
-    os.replace(part, path)
+    with _part(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **{name: np.asarray(x) for name, x in arrays.items()})
+
+
+@contextmanager
+def _part(path: Path) -> Iterator[Path]:
+    """A file that takes the place of another when all of it is written.
+
+    Raises:
+      OSError: if it cannot be; the other stays as it is.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise OSError(
+            f"cannot write {path}: {error.strerror}; what was saved before is kept: see to the "
+            "disk and run again to go on from there"
+        ) from error
 
 
 def open_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
-    """Makes the work directory, or checks that it is one of the same config.
+    """Notes the config in the work directory, or checks that it is one of the same config.
 
     Raises:
-      SystemExit: if it cannot be written, or holds a run of another config; says what to do.
+      SystemExit: if it holds a run of another config; says what to do.
     """
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        probe = workdir / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise SystemExit(
-            f"cannot write the work directory {workdir}: {error.strerror}; "
-            "name another with --workdir"
-        ) from error
     settings = json.loads(json.dumps(config))
     path = workdir / "config.json"
     if path.exists() and (old := json.loads(path.read_text())) != settings:

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, jobs
+from experiments import build, compiled, dealer, jobs
 from experiments.evaluate import load_config
 from experiments.names import check_name
 from fsjax.data.pool import make_pool
@@ -123,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="hallucinate", help="one of the run's")
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args(argv)
+    compiled.keep()
     try:
         variants = build.models(load_config(args.workdir))
         check_name(variants, args.model, "models")

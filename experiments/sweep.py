@@ -22,8 +22,9 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from experiments import devices, report, tables, train
+from experiments import compiled, devices, report, stopping, tables, train
 from experiments.runs import merge, read_run
+from experiments.stopping import Stop, Stopped
 from fsjax.training.loop import Diverged
 
 TASK = "SLURM_ARRAY_TASK_ID"
@@ -107,13 +108,17 @@ def plan(
     return runs
 
 
-def sweep(runs: Sequence[Planned], workdir: Path) -> dict[str, str]:
-    """Runs what is planned: -> name -> what went wrong, of those that did not come to their end."""
+def sweep(runs: Sequence[Planned], workdir: Path, stop: Stop | None = None) -> dict[str, str]:
+    """Runs what is planned: -> name -> what went wrong, of those that did not come to their end.
+
+    Raises:
+      Stopped: if it was stopped; run again, it goes on.
+    """
     failed = {}
     for run in runs:
         print(f"{run.name}:")
         try:
-            train.train(run.config, workdir / run.name)
+            train.train(run.config, workdir / run.name, stop)
         except (ValueError, OSError, Diverged, SystemExit) as error:
             failed[run.name] = str(error)
             print(f"{run.name} failed: {error}")
@@ -141,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs what the arguments ask for, prints the tables and writes the report."""
     logging.set_verbosity(logging.WARNING)
+    compiled.keep()
     parser = _parser()
     args = parser.parse_args(argv)
     grid: dict[str, Any] = {key: values for key, *values in args.grid}
@@ -156,7 +162,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\n".join(f"{runs.index(run)}: {run.name}" for run in chosen))
         return
     devices.cores_as_devices(chosen[0].config)
-    failed = sweep(chosen, args.workdir)
+    with stopping.on_signals() as stop:
+        try:
+            failed = sweep(chosen, args.workdir, stop)
+        except Stopped:
+            stopping.leave(stop, args.workdir)
     if only is None:
         _report([args.workdir / run.name for run in runs if run.name not in failed], args.workdir)
     if failed:

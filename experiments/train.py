@@ -2,16 +2,18 @@
 
     python -m experiments.train [--config FILE] [--config.key=value ...] [--workdir DIR]
 
-Run again with the same work directory, it resumes where it was.
+Run again with the same work directory, it resumes where it was. SIGTERM and SIGUSR1 let the
+running chunk end and save it, and the command ends with the code 75: run me again. Ctrl-C does the
+same with the code 130, and pressed again it ends at once.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from absl import flags
@@ -25,11 +27,14 @@ from experiments import (
     inputs,
     inspection,
     jobs,
+    lock,
     report,
     results,
     scoring,
+    stopping,
 )
 from experiments.progress import Board, Progress
+from experiments.stopping import Stop, Stopped
 from experiments.tables import table
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
@@ -38,72 +43,86 @@ from fsjax.types import Params, Pool
 WORKDIR = flags.DEFINE_string("workdir", None, "Where results go; runs/DATE by default.")
 
 
-def run_model(
-    name: str,
-    *,
-    config: ConfigDict,
-    tables: Mapping[str, Table],
-    pools: Mapping[str, Pool],
-    workdir: Path,
-    board: Board,
-    base: Params | None = None,
-) -> list[dict[str, Any]]:
+class Begun(NamedTuple):
+    """A run whose data have been read."""
+
+    config: ConfigDict
+    workdir: Path
+    tables: Mapping[str, Table]
+    pools: Mapping[str, Pool]
+    base: Params | None  # of the network at whose features all models are trained, if there is one
+    board: Board
+    stop: Stop
+
+
+@contextmanager
+def begin(config: ConfigDict, workdir: Path, stop: Stop) -> Iterator[Begun]:
+    """Reads the data and holds the work directory.
+
+    Raises:
+      ValueError: if config and data do not fit, or another job uses the directory.
+      SystemExit: if the directory cannot be written or holds a run of another config.
+      Stopped: if it was stopped while it trained a base.
+    """
+    tables = build.tables(config)
+    with lock.held(workdir), Board() as board:
+        results.open_workdir(workdir, results.plain(config))
+        inputs.note(workdir, tables["train"])
+        pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
+        run = Begun(config, workdir, tables, pools, None, board, stop)
+        yield _with_base(run) if config.base.steps else run
+
+
+def _with_base(run: Begun) -> Begun:
+    """Trains the network at whose features all models are trained."""
+    config, folder = run.config, run.workdir / "base"
+    for name, variant in build.models(config).items():
+        if variant.train.steps:
+            jobs.check_base(config, name)
+    alone = build.base(config)
+    parts = build.base_tables(config, run.tables["train"])
+    first, others = (devices.everywhere(config, make_pool(part)) for part in parts)
+    progress, after = run.board.add("base", alone.train.steps), [run.stop.after_chunk]
+    job = jobs.prepare(alone, first)
+    params = jobs.train(job, run.pools["validation"], folder, progress, after)
+    return run._replace(base=params["network"], pools={**run.pools, "train": others})
+
+
+def run_model(name: str, run: Begun) -> list[dict[str, Any]]:
     """Trains, evaluates and inspects one of the models of a run: -> its results.
 
-    It learns a network of its own unless the parameters of one are given. What the results are is
-    kept in the model's folder, so that a run that is resumed does not test again.
+    What they are is kept in the model's folder, so that a run that is resumed does not test again.
     """
-    done = workdir / "models" / name / "results.jsonl"
+    done = run.workdir / "models" / name / "results.jsonl"
     if done.exists():
         return results.read_lines(done)
-    progress = board.add(name, build.models(config)[name].train.steps)
-    scored = fitted(name, config=config, pools=pools, workdir=workdir, progress=progress, base=base)
-    lines = scoring.test(scored, workdir)
-    lines += conditions.test(scored, lines, workdir)
-    if name == next(iter(build.models(config))):
-        shown = inspection.inspect(*scored[1:4], tables["test"])
-        results.save_arrays(workdir / "inspection.npz", shown)
+    scored, progress = fitted(name, run)
+    lines = scoring.test(scored, run.workdir)
+    run.stop.check()
+    lines += conditions.test(scored, lines, run.workdir)
+    if name == next(iter(build.models(run.config))):
+        shown = inspection.inspect(*scored[1:4], run.tables["test"])
+        results.save_arrays(run.workdir / "inspection.npz", shown)
     results.write_lines(done, lines)
     told = [results.summary(line) for line in lines if line["kind"] == "result"]
     progress.say(", ".join(told))
     return lines
 
 
-def fitted(
-    name: str,
-    *,
-    config: ConfigDict,
-    pools: Mapping[str, Pool],
-    workdir: Path,
-    progress: Progress,
-    base: Params | None = None,
-) -> scoring.Scored:
-    """Trains one of the models of a run, or goes on with it."""
-    variant = build.models(config)[name]
-    fitting = base if variant.train.steps else None  # what is not trained has no use for it
-    job = jobs.prepare(variant, pools["train"], fitting)
-    jobs.rehearse(job, {split: pools[split] for split in pools if split != "train"})
-    params = jobs.train(job, pools["validation"], workdir / "models" / name, progress)
-    return scoring.Scored(name, variant, job.model, params, pools)
+def fitted(name: str, run: Begun) -> tuple[scoring.Scored, Progress]:
+    """Trains one of the models of a run, or goes on with it.
 
-
-def with_base(
-    config: ConfigDict,
-    train: Table,
-    pools: Mapping[str, Pool],
-    workdir: Path,
-    board: Board,
-) -> tuple[Params, Mapping[str, Pool]]:
-    """Trains the network at whose features all models are trained: -> it, and their pools."""
-    for name, variant in build.models(config).items():
-        if variant.train.steps:
-            jobs.check_base(config, name)
-    alone = build.base(config)
-    parts = build.base_tables(config, train)
-    first, others = (devices.everywhere(config, make_pool(part)) for part in parts)
-    progress = board.add("base", alone.train.steps)
-    params = jobs.train(jobs.prepare(alone, first), pools["validation"], workdir / "base", progress)
-    return params["network"], {**pools, "train": others}
+    It learns a network of its own unless the run has a base.
+    """
+    variant = build.models(run.config)[name]
+    progress = run.board.add(name, variant.train.steps)
+    base = run.base if variant.train.steps else None  # what is not trained has no use for it
+    job = jobs.prepare(variant, run.pools["train"], base)
+    jobs.rehearse(job, {split: run.pools[split] for split in run.pools if split != "train"})
+    run.stop.check()
+    folder, after = run.workdir / "models" / name, [run.stop.after_chunk]
+    params = jobs.train(job, run.pools["validation"], folder, progress, after)
+    return scoring.Scored(name, variant, job.model, params, run.pools), progress
 
 
 def workers(config: ConfigDict) -> int:
@@ -121,50 +140,34 @@ def workers(config: ConfigDict) -> int:
     return config.workers or (1 if alone else 2)
 
 
-def begin(config: ConfigDict, workdir: Path, board: Board) -> dict[str, Any]:
-    """Opens a work directory and reads the data: -> what `run_model` takes beside a name.
-
-    Raises:
-      ValueError: if config and data do not fit.
-      SystemExit: if the directory cannot be written or holds a run of another config.
-    """
-    tables = build.tables(config)
-    results.open_workdir(workdir, results.plain(config))
-    inputs.note(workdir, tables["train"])
-    pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
-    settings = {"config": config, "tables": tables, "workdir": workdir, "board": board}
-    if config.base.steps:
-        base, pools = with_base(config, tables["train"], pools, workdir, board)
-        settings["base"] = base
-    return settings | {"pools": pools}
-
-
-def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
+def train(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> list[dict[str, Any]]:
     """The whole job in a work directory: train, evaluate, compare, report; resumes if begun.
 
     Args:
       config: as in `experiments/configs`.
       workdir: checkpoints, results and the report go there.
+      stop: ends it between chunks when asked.
 
     Returns:
       The lines of results.jsonl.
 
     Raises:
-      ValueError: if config and data do not fit, a checkpoint is damaged or of another config.
+      ValueError: if config and data do not fit, checkpoints are damaged or of another config, or
+        another job uses the directory.
       SystemExit: if the directory cannot be written or holds a run of another config.
+      Stopped: if it was stopped; run again, it goes on.
     """
-    log = workdir / "results.jsonl"
-    names = list(build.models(config))
-    with Board() as board, ThreadPoolExecutor(workers(config)) as threads:
-        settings = begin(config, workdir, board)
-        tested = []
-        for lines in threads.map(partial(run_model, **settings), names):
+    log, names = workdir / "results.jsonl", list(build.models(config))
+    number = workers(config)
+    with begin(config, workdir, stop or Stop()) as run:
+        tested, one = [], partial(run_model, run=run)
+        for lines in stopping.side_by_side(one, names, threads=number, stop=run.stop):
             results.append_new(log, lines)
             tested += lines
-    results.append_new(log, scoring.compare(names, config, workdir))
-    results.append_new(log, conditions.compare(names, config, tested, workdir))
-    report.write_report([workdir], workdir / "report.html")
-    return results.read_lines(log)
+        results.append_new(log, scoring.compare(names, config, workdir))
+        results.append_new(log, conditions.compare(names, config, tested, workdir))
+        report.write_report([workdir], workdir / "report.html")
+        return results.read_lines(log)
 
 
 def chosen_workdir() -> Path:
@@ -177,7 +180,12 @@ def main(argv: Sequence[str]) -> None:
     start = time.perf_counter()
     workdir = chosen_workdir()
     devices.cores_as_devices(command.CONFIG.value)
-    print(table(train(command.CONFIG.value, workdir)))
+    with stopping.on_signals() as stop:
+        try:
+            lines = train(command.CONFIG.value, workdir, stop)
+        except Stopped:
+            stopping.leave(stop, workdir)
+    print(table(lines))
     print(f"\n{workdir / 'report.html'} ({(time.perf_counter() - start) / 60:.1f} minutes)")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "xla"
 
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)  # of commands that tests start
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 jax.config.update("jax_disable_most_optimizations", True)

@@ -84,6 +84,32 @@ def made_inspection(random):
     }
 
 
+def made_npz(path, **changes):
+    """Sixty classes of six rows, told apart by a picture and by two numbers."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(60), 6)
+    shape, number = random.normal(size=(60, 3, 3, 1)), random.normal(size=(60, 2))
+    arrays = {
+        "cls": labels,
+        "pictures": (shape[labels] + 0.3 * random.normal(size=(360, 3, 3, 1))).astype(np.float32),
+        "numbers": (number[labels] + 0.3 * random.normal(size=(360, 2))).astype(np.float32),
+    }
+    np.savez(path, **(arrays | changes))
+    return path
+
+
+def small_config(path, **train_settings):
+    """The default config cut down to the npz."""
+    config = get_config()
+    config.data.update(name="npz", path=str(path), columns="image:pictures,tabular:numbers")
+    config.update(modalities="image,tabular", compare="tabular,raw", workers=1)
+    config.encoders.image = "raw"
+    config.train.update(steps=4, chunk=2, ways=4, queries=1, drop=0.2, **train_settings)
+    config.validation.update(ways=4, queries=1, episodes=8)
+    config.test.update(settings=((3, 1), (3, 2)), episodes=20)
+    return config
+
+
 def bare_run(folder, **config):
     """A work directory with settings and results alone."""
     settings = get_config().to_dict() | config
@@ -116,6 +142,16 @@ def row_of(text, label):
     """The cells of the row of a text table that begins with a label."""
     row = next(line for line in text.splitlines() if line.startswith(label + "  "))
     return re.split(r"\s{2,}", row[len(label) :].strip())
+
+
+@pytest.fixture(scope="session")
+def write_npz():
+    return made_npz
+
+
+@pytest.fixture(scope="session")
+def small():
+    return small_config
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,12 @@ import pytest
 from experiments import build, jobs, recommend, results
 from experiments.recommend import _choose
 from fsjax.data.pool import make_pool
-from tests.experiments.test_train import small, write_npz
 
 SETTING = {"ways": 4, "shots": 1, "queries": 1}
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory, small, write_npz):
     folder = tmp_path_factory.mktemp("recommended")
     config = small(write_npz(folder / "data.npz"))
     config.update(modalities="tabular", fusion="plain", compare="raw")
@@ -38,12 +37,12 @@ def test_models_are_kept_where_training_finds_them_and_are_not_learned_anew(done
     before = log.read_text()
     pools = {split: make_pool(part) for split, part in build.tables(config).items()}
     job = jobs.prepare(build.models(config)["prototype"], pools["train"])
-    assert jobs.checkpoints(job, log.parent).restore(job.state).step == config.train.steps
+    jobs.trained_params(job, log.parent)
     assert recommend.recommend(config, workdir) == chosen
     assert log.read_text() == before
 
 
-def test_models_that_cannot_be_told_from_the_best_are_named(tmp_path):
+def test_models_that_cannot_be_told_from_the_best_are_named(tmp_path, small):
     config = small(tmp_path)
     random = np.random.default_rng(0)
     best = random.uniform(0.5, 1.0, 400)
@@ -61,14 +60,16 @@ def test_models_that_cannot_be_told_from_the_best_are_named(tmp_path):
     assert alone.equals == () and "above all others" in str(alone)
 
 
-def test_one_model_alone_is_nothing_to_choose_from(tmp_path):
+def test_one_model_alone_is_nothing_to_choose_from(tmp_path, small):
     config = small(tmp_path)
     config.compare = ""
     with pytest.raises(ValueError, match=r"attention alone.*config\.compare"):
         recommend.recommend(config, tmp_path / "work")
 
 
-def test_shares_of_tasks_seen_through_one_modality_add_up_to_one_at_most(tmp_path):
+def test_shares_of_tasks_seen_through_one_modality_add_up_to_one_at_most(
+    tmp_path, small, write_npz
+):
     config = small(write_npz(tmp_path / "data.npz"))
     config.train.update(alone=0.6, cross=0.5)
     with pytest.raises(ValueError, match=r"train\.alone=0\.6 and config\.train\.cross=0\.5"):

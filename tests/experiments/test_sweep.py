@@ -69,7 +69,7 @@ def training(monkeypatch, make_bare):
     """Runs that end at once, or as `ends` says."""
     ends, begun = {}, []
 
-    def train(config, workdir):
+    def train(config, workdir, stop):
         begun.append(workdir.name)
         if config.seed in ends:
             raise ends[config.seed]

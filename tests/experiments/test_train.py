@@ -20,34 +20,8 @@ from fsjax.training.loop import Diverged
 ROOT = Path(__file__).parents[2]
 
 
-def write_npz(path, **changes):
-    """Sixty classes of six rows, told apart by a picture and by two numbers."""
-    random = np.random.default_rng(0)
-    labels = np.repeat(np.arange(60), 6)
-    shape, number = random.normal(size=(60, 3, 3, 1)), random.normal(size=(60, 2))
-    arrays = {
-        "cls": labels,
-        "pictures": (shape[labels] + 0.3 * random.normal(size=(360, 3, 3, 1))).astype(np.float32),
-        "numbers": (number[labels] + 0.3 * random.normal(size=(360, 2))).astype(np.float32),
-    }
-    np.savez(path, **(arrays | changes))
-    return path
-
-
-def small(path, **train_settings):
-    """The default config cut down to the npz."""
-    config = emoji.get_config()
-    config.data.update(name="npz", path=str(path), columns="image:pictures,tabular:numbers")
-    config.update(modalities="image,tabular", compare="tabular,raw", workers=1)
-    config.encoders.image = "raw"
-    config.train.update(steps=4, chunk=2, ways=4, queries=1, drop=0.2, **train_settings)
-    config.validation.update(ways=4, queries=1, episodes=8)
-    config.test.update(settings=((3, 1), (3, 2)), episodes=20)
-    return config
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, write_npz, small):
     folder = tmp_path_factory.mktemp("run")
     config = small(write_npz(folder / "data.npz"))
     return config, folder / "work", train.train(config, folder / "work")
@@ -130,7 +104,7 @@ def test_a_killed_run_resumes_to_the_same_bits(finished, first_alone, tmp_path, 
     assert learned(workdir, "attention") == learned(tmp_path / "work", "attention")
 
 
-def test_training_does_not_see_the_test_classes(finished, first_alone, tmp_path):
+def test_training_does_not_see_the_test_classes(finished, first_alone, tmp_path, write_npz):
     """With other test data, every loss and validation is the same to the bit."""
     _, workdir, lines = finished
     test = [int(name) for name in split_by_digest([str(i) for i in range(60)])["test"]]
@@ -407,7 +381,7 @@ def test_too_few_rows_for_the_episodes_name_split_and_class(finished, tmp_path):
         train.train(config, tmp_path / "work")
 
 
-def test_nan_in_the_data_is_named(tmp_path):
+def test_nan_in_the_data_is_named(tmp_path, write_npz, small):
     bad = np.zeros((360, 2), np.float32)
     bad[7] = np.nan
     with pytest.raises(ValueError, match="numbers"):

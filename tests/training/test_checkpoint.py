@@ -2,15 +2,18 @@
 
 import gc
 import re
+import resource
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
-from fsjax.training.checkpoint import Checkpoints
+from fsjax.training.checkpoint import UNFINISHED, Checkpoints
 from fsjax.training.loop import keep_best, run
 from fsjax.training.state import init_state, train_chunk
 
@@ -171,30 +174,90 @@ def files_of(folder, part):
     return [f for f in (folder / "8" / part).rglob("*") if f.is_file() and f.stat().st_size]
 
 
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def flipped(path):
+    """One bit in the middle is another."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize("part", ["state", "settings"])
-@pytest.mark.parametrize("harm", ["cut", "emptied", "removed"])
-def test_a_checkpoint_that_was_cut_short_is_named(copied, part, harm):
-    if harm == "removed":
-        shutil.rmtree(copied / "8" / part)
-    for file in files_of(copied, part) if harm != "removed" else []:
-        cut(file) if harm == "cut" else file.write_bytes(b"")
-    with pytest.raises(ValueError, match="may have been cut short") as caught:
-        Checkpoints(copied, SETTINGS).restore(fresh())
-    assert str(copied / "8") in str(caught.value) and "remove that folder" in str(caught.value)
+@pytest.mark.parametrize("harm", [cut, emptied, flipped, Path.unlink])
+def test_from_a_damaged_checkpoint_a_run_goes_on_from_the_one_before_and_says_so(
+    whole, copied, part, harm
+):
+    for file in files_of(copied, part):
+        harm(file)
+    with pytest.warns(UserWarning, match="that of step 6 is taken in its place") as told:
+        assert_same(train(copied), whole[1])
+    assert f"the checkpoint {copied / '8'} is damaged (" in str(told[0].message)
+    assert "\n" not in str(told[0].message)
+    # The last step was computed again and saved in the place of what was damaged.
+    assert_same(Checkpoints(copied, SETTINGS, tell=pytest.fail).restore(fresh()), whole[1])
 
 
-def test_no_single_file_that_was_cut_short_brings_back_other_numbers(whole, copied):
-    """Some files are not needed; whatever comes back without an error is right."""
+@pytest.mark.parametrize("harm", [cut, emptied, flipped, Path.unlink])
+def test_no_harm_to_a_single_file_brings_back_other_numbers(whole, copied, harm):
+    """Some files are not needed; whatever is not passed over is right."""
+    shutil.copytree(copied, aside := copied.with_name("aside"))
+    shutil.rmtree(aside / "8")
+    before = Checkpoints(aside, SETTINGS).restore(fresh())
+    told = []
     for file in files_of(copied, "."):
         content = file.read_bytes()
-        cut(file)
-        try:
-            restored = Checkpoints(copied, SETTINGS).restore(fresh())
-        except ValueError as error:
-            assert "may have been cut short" in str(error)
-        else:
-            assert_same(restored, whole[1])
+        harm(file)
+        passed_over = len(told)
+        restored = Checkpoints(copied, SETTINGS, tell=told.append).restore(fresh())
+        assert_same(restored, before if len(told) > passed_over else whole[1])
         file.write_bytes(content)
+    assert told
+
+
+def test_when_all_are_damaged_the_folder_is_named_and_what_to_do(copied):
+    for step in (6, 8):
+        flip_numbers(copied / str(step))
+    with pytest.raises(ValueError, match="of steps 8, 6; its numbers are not those that") as caught:
+        train(copied)
+    assert str(copied) in str(caught.value) and "remove that folder" in str(caught.value)
+
+
+def flip_numbers(step):
+    """Numbers that orbax reads without a fault, and that nothing wrote."""
+    state = Checkpoints(step.parent, SETTINGS).restore(fresh())
+    other = state._replace(params={"layer": {"w": state.params["layer"]["w"] + 1}, "none": {}})
+    plain = other._replace(key=jax.random.key_data(other.key))
+    shutil.rmtree(step / "state")
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(step / "state", plain)
+
+
+def test_a_checkpoint_of_a_version_without_digests_is_read(whole, copied):
+    shutil.rmtree(copied / "8" / "digest")
+    assert_same(Checkpoints(copied, SETTINGS, tell=pytest.fail).restore(fresh()), whole[1])
+
+
+def test_what_cannot_be_written_loses_nothing_and_a_run_goes_on_when_it_can(whole, tmp_path):
+    """A limit on the size of files, which tensorstore meets as it would a full disk."""
+
+    def limited(state, metrics):
+        if int(state.step) == 6:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10, limit[1]))
+        return state
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(OSError, match=r"cannot write the checkpoint .*6 \(.*those before it"):
+            train(tmp_path, limited)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert int(Checkpoints(tmp_path, SETTINGS, tell=pytest.fail).restore(fresh()).step) == 4
+    assert list(tmp_path.glob(UNFINISHED))
+    assert_same(train(tmp_path), whole[1])
+    assert not list(tmp_path.glob(UNFINISHED))
 
 
 def test_a_state_of_other_shapes_is_not_restored(whole):
