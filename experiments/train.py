@@ -28,6 +28,7 @@ from experiments import (
     report,
     results,
     scoring,
+    teaching,
 )
 from experiments.progress import Board
 from experiments.tables import table
@@ -59,7 +60,8 @@ def run_model(
     variant = build.models(config)[name]
     progress = board.add(name, variant.train.steps)
     fitting = base if variant.train.steps else None  # what is not trained has no use for it
-    job = jobs.prepare(variant, pools["train"], fitting)
+    teacher = teaching.teacher_of(config, name, pools["train"], workdir)
+    job = jobs.prepare(variant, pools["train"], fitting, teacher)
     jobs.rehearse(job, {split: pools[split] for split in ("validation", "test")})
     params = jobs.train(job, pools["validation"], workdir / "models" / name, progress)
     scored = scoring.Scored(name, variant, job.model, params, pools)
@@ -123,7 +125,7 @@ def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
       SystemExit: if the directory cannot be written or holds a run of another config.
     """
     log = workdir / "results.jsonl"
-    names = list(build.models(config))
+    names, order = list(build.models(config)), teaching.in_order(config)
     tables = build.tables(config)
     results.open_workdir(workdir, results.plain(config))
     inputs.note(workdir, tables["train"])
@@ -134,9 +136,10 @@ def train(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
             base, pools = with_base(config, tables["train"], pools, workdir, board)
             settings |= {"base": base, "pools": pools}
         tested = []
-        for lines in threads.map(partial(run_model, board=board, **settings), names):
-            results.append_new(log, lines)
-            tested += lines
+        for together in order:
+            for lines in threads.map(partial(run_model, board=board, **settings), together):
+                results.append_new(log, lines)
+                tested += lines
     results.append_new(log, scoring.compare(names, config, workdir))
     results.append_new(log, conditions.compare(names, config, tested, workdir))
     report.write_report([workdir], workdir / "report.html")
