@@ -138,9 +138,7 @@ def test_it_is_the_same_without_jit_and_with_padding_rows_of_nan(found):
     def more(inputs):
         return Inputs({m: pad(x, jnp.nan) for m, x in inputs.values.items()}, inputs.present)
 
-    support = Support(
-        more(EPISODE.support.inputs), pad(EPISODE.support.labels, 0.0), Inputs({}, {})
-    )
+    support, labels = more(EPISODE.support.inputs), pad(EPISODE.support.labels, 0.0)
     queries = more(EPISODE.query), pad(EPISODE.targets, 0.0)
     padded = Episode(Support(support, labels, Inputs({}, {})), *queries)
     plain = objective(match, weight=0.7)(PARAMS["student"], padded, KEY, STEP)
