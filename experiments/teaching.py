@@ -17,27 +17,22 @@ def in_order(config: ConfigDict) -> list[list[str]]:
 
     Raises:
       ValueError: if one is taught and its teacher is of another run that does not fit, is itself
-        taught, is not trained or is not there.
+        taught, is not trained or is not there, or if it cannot be taught so.
     """
-    names = list(build.models(config))
-    taught = [name for name, one in build.models(config).items() if _is_taught(one)]
+    variants = build.models(config)
+    taught = [name for name, variant in variants.items() if _is_taught(variant)]
     if not taught:
-        return [names]
+        return [list(variants)]
     folder, name, teacher = _teacher(config)
-    if config.teacher.workdir:
+    if folder:
         _check_fits(config, teacher, folder, name)
-        return [names]
-    if name in taught:
-        raise ValueError(
-            f"config.teacher: {name!r} cannot teach, as it is taught itself: leave "
-            "config.objective at its default and name its students in config.compare, as in "
-            "image+taught, or name another run in config.teacher.workdir"
-        )
-    if teacher.train.steps == 0:
-        raise ValueError(
-            f"config.teacher.model={name!r} is not trained, so it has nothing to teach"
-        )
-    return [[name], [other for other in names if other != name]]
+    else:
+        _check_can_teach(teacher, name)
+    unseen = build.Teacher(teacher, build.model(teacher), None)
+    for student in taught:  # what does not fit is found here and not when the teacher is trained
+        build.training(variants[student], build.model(variants[student]), None, unseen)
+    first = [] if folder else [[name]]
+    return [*first, [other for other in variants if [other] not in first]]
 
 
 def teacher_of(config: ConfigDict, name: str, train: Pool, workdir: Path) -> build.Teacher | None:
@@ -72,6 +67,17 @@ def _teacher(config: ConfigDict) -> tuple[Path | None, str, ConfigDict]:
     name = settings.model or next(iter(variants))
     check_name(list(variants), name, "teacher.model")
     return folder, name, variants[name]
+
+
+def _check_can_teach(teacher: ConfigDict, name: str) -> None:
+    if _is_taught(teacher):
+        raise ValueError(
+            f"config.teacher: {name!r} cannot teach, as it is taught itself: leave "
+            "config.objective at its default and name its students in config.compare, as in "
+            "image+taught, or name another run in config.teacher.workdir"
+        )
+    if teacher.train.steps == 0:
+        raise ValueError(f"config.teacher.model: {name!r} is not trained, so it cannot teach")
 
 
 def _check_fits(config: ConfigDict, teacher: ConfigDict, folder: Path, name: str) -> None:
