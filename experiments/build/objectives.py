@@ -270,7 +270,7 @@ def _distillation(
 
 def _taught(config: ConfigDict, model: Model, teacher: Teacher) -> Objective:
     settings = config.teacher
-    match = named(MATCHES, settings, "match")(settings)
+    match = pick(MATCHES, settings.match, "teacher.match")(settings)
     learners = (config.learner, teacher.config.learner)
     if settings.match == "relations" and learners != ("metric", "metric"):
         raise ValueError(
