@@ -39,7 +39,12 @@ class Job(NamedTuple):
     calibrated: bool  # whether the network is, and stays so
 
 
-def prepare(config: ConfigDict, train: Pool, base: Params | None = None) -> Job:
+def prepare(
+    config: ConfigDict,
+    train: Pool,
+    base: Params | None = None,
+    teacher: build.Teacher | None = None,
+) -> Job:
     """Builds the model that a config names, its parameters drawn from the config's seed.
 
     Args:
@@ -47,13 +52,14 @@ def prepare(config: ConfigDict, train: Pool, base: Params | None = None) -> Job:
       train: the training classes.
       base: parameters of a network that has been trained and stays as it is; rows are encoded
         once. Only for a model that `check_base` does not refuse.
+      teacher: of a model that is to be trained by distillation.
     """
     model = build.model(config, base)
     trained, rows = model, train
     if base is not None:
         trained, rows = model.fast, encode_pool(model.module, base, train)
     tasks = dealer.training_tasks(config, rows)
-    training = build.training(config, trained, rows)
+    training = build.training(config, trained, rows, teacher)
     optimizer = build.optimizer(config)
     once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
     state = _first_state(config, trained.learner, tasks, training, optimizer, once)
@@ -84,6 +90,11 @@ def check_base(config: ConfigDict, name: str) -> None:
       ValueError: if it has another network, or its rows cannot be encoded before training.
     """
     variant = build.models(config)[name]
+    if variant.objective == build.DISTILLATION:
+        raise ValueError(
+            f"{name!r} learns from a teacher, which sees rows that config.base would encode: set "
+            "config.base.steps=0"
+        )
     parts = ("modalities", "encoders", "fusion", "norm")
     if any(variant[part] != config[part] for part in parts) or variant.head in build.CENTRED:
         raise ValueError(

@@ -61,7 +61,7 @@ def recommend(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> Re
       SystemExit: if the directory cannot be written or holds a run of another config.
       Stopped: if it was stopped; run again, it goes on.
     """
-    names, number = list(build.models(config)), train.workers(config)
+    names = list(build.models(config))
     if len(names) == 1:
         raise ValueError(
             f"there is {names[0]} alone to recommend: name candidates in config.compare, as in "
@@ -69,9 +69,7 @@ def recommend(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> Re
         )
     with train.begin(config, workdir, stop or Stop()) as run:
         run = run._replace(pools={s: run.pools[s] for s in ("train", "validation")})
-        one = partial(_validated, run=run)
-        found = list(stopping.side_by_side(one, names, threads=number, stop=run.stop))
-        chosen = _choose(config, dict(zip(names, found, strict=True)))
+        chosen = _choose(config, dict(train.of_models(partial(_validated, run=run), run)))
         results.write_lines(workdir / "recommendation.jsonl", chosen.lines)
     return chosen
 

@@ -8,12 +8,12 @@ same with the code 130, and pressed again it ends at once.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 from absl import flags
@@ -32,6 +32,7 @@ from experiments import (
     results,
     scoring,
     stopping,
+    teaching,
 )
 from experiments.progress import Board, Progress
 from experiments.stopping import Stop, Stopped
@@ -40,6 +41,7 @@ from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
 from fsjax.types import Params, Pool
 
+Result = TypeVar("Result")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where results go; runs/DATE by default.")
 
 
@@ -48,6 +50,8 @@ class Begun(NamedTuple):
 
     config: ConfigDict
     workdir: Path
+    order: Sequence[Sequence[str]]  # models, those that teach others before them
+    threads: int  # in which they are trained
     tables: Mapping[str, Table]
     pools: Mapping[str, Pool]
     base: Params | None  # of the network at whose features all models are trained, if there is one
@@ -64,12 +68,13 @@ def begin(config: ConfigDict, workdir: Path, stop: Stop) -> Iterator[Begun]:
       SystemExit: if the directory cannot be written or holds a run of another config.
       Stopped: if it was stopped while it trained a base.
     """
+    order, threads = teaching.in_order(config), workers(config)
     tables = build.tables(config)
     with lock.held(workdir), Board() as board:
         results.open_workdir(workdir, results.plain(config))
         inputs.note(workdir, tables["train"])
         pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
-        run = Begun(config, workdir, tables, pools, None, board, stop)
+        run = Begun(config, workdir, order, threads, tables, pools, None, board, stop)
         yield _with_base(run) if config.base.steps else run
 
 
@@ -86,6 +91,17 @@ def _with_base(run: Begun) -> Begun:
     job = jobs.prepare(alone, first)
     params = jobs.train(job, run.pools["validation"], folder, progress, after)
     return run._replace(base=params["network"], pools={**run.pools, "train": others})
+
+
+def of_models(function: Callable[[str], Result], run: Begun) -> Iterator[tuple[str, Result]]:
+    """What a function makes of the name of each model of a run, teachers before their students.
+
+    Raises:
+      Stopped: if the run was stopped.
+    """
+    for together in run.order:
+        made = stopping.side_by_side(function, together, threads=run.threads, stop=run.stop)
+        yield from zip(together, made, strict=True)
 
 
 def run_model(name: str, run: Begun) -> list[dict[str, Any]]:
@@ -117,7 +133,8 @@ def fitted(name: str, run: Begun) -> tuple[scoring.Scored, Progress]:
     variant = build.models(run.config)[name]
     progress = run.board.add(name, variant.train.steps)
     base = run.base if variant.train.steps else None  # what is not trained has no use for it
-    job = jobs.prepare(variant, run.pools["train"], base)
+    teacher = teaching.teacher_of(run.config, name, run.pools["train"], run.workdir)
+    job = jobs.prepare(variant, run.pools["train"], base, teacher)
     jobs.rehearse(job, {split: run.pools[split] for split in run.pools if split != "train"})
     run.stop.check()
     folder, after = run.workdir / "models" / name, [run.stop.after_chunk]
@@ -158,10 +175,9 @@ def train(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> list[d
       Stopped: if it was stopped; run again, it goes on.
     """
     log, names = workdir / "results.jsonl", list(build.models(config))
-    number = workers(config)
     with begin(config, workdir, stop or Stop()) as run:
-        tested, one = [], partial(run_model, run=run)
-        for lines in stopping.side_by_side(one, names, threads=number, stop=run.stop):
+        tested = []
+        for _, lines in of_models(partial(run_model, run=run), run):
             results.append_new(log, lines)
             tested += lines
         results.append_new(log, scoring.compare(names, config, workdir))

@@ -15,6 +15,7 @@ from experiments import build
 from experiments.configs.emoji import get_config
 from fsjax.encoders.layers import one_token
 from fsjax.evaluation.episodic import evaluate, is_transductive
+from fsjax.objectives.distillation import distillation, predicted, softened
 from fsjax.objectives.episodic import over_tasks, query_loss
 from fsjax.objectives.losses import cross_entropy
 from fsjax.types import Episode, Inputs, Support
@@ -235,6 +236,22 @@ def test_tasks_can_be_spread_over_devices(name):
     objective = over_tasks(query_loss(learner), mesh=mesh)
     gradients, _ = jax.eval_shape(objective, params, tasks, KEY, jnp.zeros((), jnp.int32))
     assert jax.tree.map(jnp.shape, gradients) == jax.tree.map(jnp.shape, params)
+
+
+# One of each kind: those that take gradient steps are alike in this.
+@pytest.mark.parametrize("name", ["metric", "am3", "hallucinate", "maml"])
+def test_any_learner_can_teach_and_be_taught(name):
+    learner = model_of(CONCAT | {"learner": name}).learner
+    params = jax.eval_shape(learner.init, KEY, ALIKE)
+    tasks = jax.vmap(moved)(jax.random.split(KEY, 2))
+    sides = [predicted(learner, train=train) for train in (True, False)]
+
+    def gradients(params, teacher):
+        taught = distillation(*sides, teacher, softened(temperature=2.0))
+        return over_tasks(taught)(params, tasks, KEY, jnp.zeros((), jnp.int32))[0]
+
+    shapes = jax.eval_shape(gradients, params, params)
+    assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, params)
 
 
 SOME = {"learner": "metric", "head": "prototype", "distance": "euclidean", "fusion": "attention"}

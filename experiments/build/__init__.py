@@ -9,7 +9,15 @@ from experiments.build.networks import (
     ROWS_SHARE,
     encoder_name,
 )
-from experiments.build.objectives import OBJECTIVES, Training, block, optimizer, training
+from experiments.build.objectives import (
+    DISTILLATION,
+    OBJECTIVES,
+    Teacher,
+    Training,
+    block,
+    optimizer,
+    training,
+)
 from experiments.build.parts import (
     CENTRED,
     DISTANCES,
@@ -19,6 +27,7 @@ from experiments.build.parts import (
     LATE,
     LEARNERS,
     LOSSES,
+    MATCHES,
     OF_PAIRS,
     RELATIONS,
     RUNS_ONCE,
@@ -36,6 +45,7 @@ __all__ = [
     "CENTRED",
     "DATA",
     "DISTANCES",
+    "DISTILLATION",
     "EMBEDS",
     "ENCODERS",
     "FUSIONS",
@@ -44,6 +54,7 @@ __all__ = [
     "LATE",
     "LEARNERS",
     "LOSSES",
+    "MATCHES",
     "NORMS",
     "OBJECTIVES",
     "OF_PAIRS",
@@ -55,6 +66,7 @@ __all__ = [
     "SPLITS",
     "TRIPLETS",
     "Model",
+    "Teacher",
     "Training",
     "base",
     "base_tables",

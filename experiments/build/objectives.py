@@ -14,6 +14,7 @@ from experiments.build.parts import (
     LATE,
     LEARNERS,
     LOSSES,
+    MATCHES,
     Model,
     critic,
     generator,
@@ -29,11 +30,12 @@ from fsjax.episodes.missing import see_through
 from fsjax.episodes.rows import sample_rows
 from fsjax.episodes.sample import bind_pool
 from fsjax.evaluation.figures import accuracy
-from fsjax.learners.embedding import embedded_rows
+from fsjax.learners.embedding import embed_episode, embedded_rows
 from fsjax.learners.hallucinate import Hallucinator
 from fsjax.learners.maml import AdaptedTask, along_path
 from fsjax.objectives.adversarial import adversarial, in_turns
 from fsjax.objectives.combined import only, together
+from fsjax.objectives.distillation import See, compared, distillation, predicted
 from fsjax.objectives.episodic import over_tasks, query_loss
 from fsjax.objectives.leave_one_out import leave_one_out
 from fsjax.objectives.multi_step import annealed, annealed_importance, multi_step_loss
@@ -42,7 +44,19 @@ from fsjax.objectives.reptile import reptile
 from fsjax.objectives.supervised import init_classes, supervised
 from fsjax.objectives.variational import variational
 from fsjax.objectives.views import over_views, views
-from fsjax.types import Array, Autoencoder, Examples, Key, Objective, Params, Pool, Sample
+from fsjax.types import (
+    Array,
+    Autoencoder,
+    Episode,
+    Examples,
+    Key,
+    Metrics,
+    Objective,
+    Params,
+    Pool,
+    Sample,
+    Step,
+)
 
 # What trains a learner where the objective is "own"; for all others that is "episodic", if their
 # head is none of those that are trained by triplets.
@@ -58,6 +72,8 @@ TRAINS = {
     "generation": ("hallucinate",),
     "reptile": ("reptile", "maml", "anil", "boil"),
 }
+# The objective of a model that has a teacher.
+DISTILLATION = "distillation"
 WATCH = {"accuracy": accuracy}
 
 
@@ -69,8 +85,25 @@ class Training(NamedTuple):
     init: Callable[[Key, Params], Params]  # a learner's parameters -> all that are trained
 
 
-def training(config: ConfigDict, model: Model, train: Pool) -> Training:
+class Teacher(NamedTuple):
+    """A model that has been trained, and teaches another."""
+
+    config: ConfigDict
+    model: Model
+    params: Params
+
+
+def training(
+    config: ConfigDict, model: Model, train: Pool, teacher: Teacher | None = None
+) -> Training:
     """The batches and the objective that a config names.
+
+    Args:
+      config: of the model.
+      model: that is to be trained.
+      train: the training classes.
+      teacher: of a model whose objective is distillation; it can be absent where nothing is to be
+        trained, as when parameters are restored.
 
     Raises:
       ValueError: if the objective cannot train the learner.
@@ -79,6 +112,7 @@ def training(config: ConfigDict, model: Model, train: Pool) -> Training:
     own = OWN.get(config.learner, default)
     name = own if config.objective == "own" else config.objective
     make = pick(OBJECTIVES, name, "objective")
+    make = partial(make, teacher=teacher) if name == DISTILLATION else make
     learners = TRAINS.get(name, tuple(LEARNERS))
     if config.learner not in learners:
         raise ValueError(
@@ -240,8 +274,45 @@ def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
     return Training(sample, supervised(network, classifier), init)
 
 
+def _distillation(
+    config: ConfigDict, made: Model, train: Pool, teacher: Teacher | None = None
+) -> Training:
+    def each(config: ConfigDict, model: Model) -> Objective:
+        return _untaught if teacher is None else _taught(config, model, teacher)
+
+    return _on_tasks(each)(config, made, train)
+
+
+def _taught(config: ConfigDict, model: Model, teacher: Teacher) -> Objective:
+    settings = config.teacher
+    match = pick(MATCHES, settings.match, "teacher.match")(settings)
+    learners = (config.learner, teacher.config.learner)
+    if settings.match == "relations" and learners != ("metric", "metric"):
+        raise ValueError(
+            "config.teacher.match='relations' compares features of the learner metric, and student "
+            f"and teacher are {' and '.join(learners)}: take config.teacher.match=probabilities"
+        )
+    sides = (config, model, True), (teacher.config, teacher.model, False)
+    options = {"weight": settings.weight, "loss": named(LOSSES, config, "loss"), "watch": WATCH}
+    return distillation(*(_see(*side) for side in sides), teacher.params, match, **options)
+
+
+def _see(config: ConfigDict, model: Model, train: bool) -> See:
+    if config.learner != "metric":
+        return predicted(model.learner, train=train)
+    return compared(partial(embed_episode, model.network, train=train), head(config))
+
+
+def _untaught(params: Params, episode: Episode, key: Key, step: Step) -> tuple[Params, Metrics]:
+    raise ValueError(
+        "config.objective='distillation' wants a teacher: train the model by experiments.train, "
+        "with a config.teacher.workdir, or named in config.compare as in image+taught"
+    )
+
+
 OBJECTIVES = {
     "episodic": _on_tasks(_episodic),
+    DISTILLATION: _distillation,
     "leave_one_out": _on_tasks(_leave_one_out),
     "views": _on_tasks(_views),
     "multi_step": _on_tasks(_multi_step),

@@ -39,7 +39,7 @@ from fsjax.learners.hallucinate import (
 )
 from fsjax.learners.implicit import implicit
 from fsjax.learners.last_layer import learned_layer, prototype_layer
-from fsjax.objectives import losses, ranking
+from fsjax.objectives import distillation, losses, ranking
 from fsjax.types import Array, Autoencoder, Critic, Generator, Head, Learner, Network, Params
 
 # Fusions of what the head makes of each modality: how it is trusted, and further places.
@@ -69,6 +69,12 @@ HEADS: dict[str, Callable[[ConfigDict], Head]] = {
     "triangular": lambda config: heads.triangular(),
 }
 LOSSES = {"cross_entropy": losses.cross_entropy, "squared_error": losses.squared_error}
+# What of a teacher its student is to match.
+MATCHES: dict[str, Callable[[ConfigDict], distillation.Match]] = {
+    "probabilities": lambda teacher: distillation.softened(temperature=teacher.temperature),
+    "relations": lambda teacher: distillation.related(),
+}
+TAUGHT = "taught"  # a model's name among those compared says that it has a teacher
 LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
     "metric": lambda network, config: metric(network, head(config)),
     "maml": lambda network, config: _maml(network, config),
@@ -217,14 +223,14 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
     `config.compare` calls it; "prototype+hallucinate" is two changes, one after the other.
 
     Raises:
-      ValueError: if a name is no modality, fusion, head or learner, and is not "raw".
+      ValueError: if a name is no modality, fusion, head or learner, and not "raw" or "taught".
     """
     modalities, compared = parse_names(config.modalities), parse_names(config.compare)
     parts = [part for name in compared for part in name.split("+")]
     methods = len(modalities) == 1 or any(part in {*HEADS, *LEARNERS} for part in parts)
     method = config.head if config.learner == "metric" else config.learner
     variants = {method if methods else config.fusion: config}
-    known = [*modalities, *FUSIONS, *HEADS, *LEARNERS, "raw"]
+    known = [*modalities, *FUSIONS, *HEADS, *LEARNERS, "raw", TAUGHT]
     for name in compared:
         variant = config.copy_and_resolve_references()
         for part in name.split("+"):
@@ -242,6 +248,8 @@ def _change(variant: ConfigDict, name: str, modalities: tuple[str, ...]) -> None
         variant.update(fusion="concat", head="prototype", distance="cosine")
         variant.update(learner="metric", objective="own")
         variant.train.steps = 0
+    elif name == TAUGHT:
+        variant.objective = "distillation"
     elif name in HEADS:
         variant.update(head=name, learner="metric")
     elif name in LEARNERS:

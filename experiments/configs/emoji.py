@@ -87,12 +87,22 @@ def get_config() -> ConfigDict:
                 "share": 0.2,  # of synthetic rows in them
                 "curve": "",  # numbers of synthetic rows with which a model is tested too: 0,1,5
             },
+            # Of models that are "taught": image+taught in `compare` is a student with the image
+            # alone. A teacher is trained before all others of its run, or in another run.
+            "teacher": {
+                "workdir": "",  # of a run on the same data; empty: a model of this one teaches
+                "model": "",  # its name; empty: the first one
+                "match": "relations",  # of all rows of an episode | probabilities, of its queries
+                "weight": 1.0,  # of what the student has to match, beside the loss of its queries
+                "temperature": 4.0,  # of the probabilities
+            },
             "head": "prototype",  # of the learners metric and hallucinate
             "distance": "squared_euclidean",  # of the heads prototype, feat and soft_kmeans
             "relation": "features",  # what the head relation compares: features | maps
             # own: the learner's (maml_pp: multi_step, reptile: reptile, all others: episodic)
             # | leave_one_out: every row asks | supervised: all training classes at once
             # | views: an episode is seen through all modalities and through fewer, at once
+            # | distillation: what a teacher makes of the same episode, see `teacher`
             "objective": "own",
             "views": {  # of the objective views, besides that of all modalities by weight 1
                 "alone": 1.0,  # weight of seeing it through one modality, the mean of all
@@ -100,7 +110,7 @@ def get_config() -> ConfigDict:
             },
             "loss": "cross_entropy",  # of episodes: cross_entropy | squared_error
             # Also trained and tested on the same episodes: a modality alone, another fusion,
-            # another head, or "raw", the nearest centroid on inputs as they are.
+            # another head, "raw", the nearest centroid on inputs as they are, or "taught".
             "compare": "concat,image,audio,text,raw",
             "train": {
                 "steps": 400,

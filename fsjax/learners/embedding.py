@@ -31,14 +31,14 @@ def embed(
 
 
 def embed_episode(
-    network: Network, params: Params, episode: Episode, key: Key
+    network: Network, params: Params, episode: Episode, key: Key, *, train: bool = True
 ) -> tuple[Array, Array]:
-    """Features of support [S, ...] and query rows [Q, ...] in training, as a learner sees them."""
+    """Features of support [S, ...] and query rows [Q, ...], in training unless told otherwise."""
     key_support, key_query = jax.random.split(key)
     support, targets = episode.support, episode.targets
-    options = {"key": key_support, "train": True}
+    options = {"key": key_support, "train": train}
     z, stats = embed(network, params, support.inputs, support.labels, **options)
-    options = {"key": key_query, "train": True, "stats": stats}
+    options = {"key": key_query, "train": train, "stats": stats}
     query, _ = embed(network, params, episode.query, targets, **options)
     return z, query
 

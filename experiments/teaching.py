@@ -1,0 +1,106 @@
+"""Who teaches the models of a run that are trained by distillation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from experiments import build, jobs, results
+from experiments.evaluate import load_config
+from experiments.names import check_name, parse_names
+from fsjax.types import Pool
+
+
+def in_order(config: ConfigDict) -> list[list[str]]:
+    """The models of a run, a teacher among them before all others.
+
+    Raises:
+      ValueError: if one is taught and its teacher is of another run that does not fit, is itself
+        taught, is not trained or is not there, or if it cannot be taught so.
+    """
+    variants = build.models(config)
+    taught = [name for name, variant in variants.items() if _is_taught(variant)]
+    if not taught:
+        return [list(variants)]
+    folder, name, teacher = _teacher(config)
+    if folder:
+        _check_fits(config, teacher, folder, name)
+    else:
+        _check_can_teach(teacher, name)
+    unseen = build.Teacher(teacher, build.model(teacher), None)
+    for student in taught:  # what does not fit is found here and not when the teacher is trained
+        build.training(variants[student], build.model(variants[student]), None, unseen)
+    first = [] if folder else [[name]]
+    return [*first, [other for other in variants if [other] not in first]]
+
+
+def teacher_of(config: ConfigDict, name: str, train: Pool, workdir: Path) -> build.Teacher | None:
+    """The teacher of a model of a run; None if it has none.
+
+    Args:
+      config: of the run, which `in_order` does not refuse.
+      name: of the model.
+      train: the training classes.
+      workdir: of the run; where the teacher is a model of it, that has been trained.
+
+    Raises:
+      ValueError: if the teacher's checkpoint is damaged.
+    """
+    if not _is_taught(build.models(config)[name]):
+        return None
+    folder, teacher, variant = _teacher(config)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), train)
+    params = jobs.params_by_shapes(variant, shapes, (folder or workdir) / "models" / teacher)
+    return build.Teacher(variant, build.model(variant), params)
+
+
+def _is_taught(variant: ConfigDict) -> bool:
+    return variant.objective == build.DISTILLATION
+
+
+def _teacher(config: ConfigDict) -> tuple[Path | None, str, ConfigDict]:
+    """Its run if that is another one, its name and its config."""
+    settings = config.teacher
+    folder = Path(settings.workdir) if settings.workdir else None
+    variants = build.models(load_config(folder) if folder else config)
+    name = settings.model or next(iter(variants))
+    check_name(list(variants), name, "teacher.model")
+    return folder, name, variants[name]
+
+
+def _check_can_teach(teacher: ConfigDict, name: str) -> None:
+    if _is_taught(teacher):
+        raise ValueError(
+            f"config.teacher: {name!r} cannot teach, as it is taught itself: leave "
+            "config.objective at its default and name its students in config.compare, as in "
+            "image+taught, or name another run in config.teacher.workdir"
+        )
+    if teacher.train.steps == 0:
+        raise ValueError(f"config.teacher.model: {name!r} is not trained, so it cannot teach")
+
+
+def _check_fits(config: ConfigDict, teacher: ConfigDict, folder: Path, name: str) -> None:
+    """Checks that a teacher of another run knows no class of our validation or test."""
+    ours, theirs = results.plain(config), results.plain(teacher)
+    parts = ("data", "frozen")
+    if unlike := results.difference(*({p: x[p] for p in parts} for x in (theirs, ours))):
+        raise ValueError(
+            f"{name!r} of config.teacher.workdir={folder} was trained on other data, and may know "
+            f"the classes of validation and test: {unlike}; train a teacher on these data"
+        )
+    for key, known in _inputs(teacher).items():
+        if lacking := sorted(set(known) - set(_inputs(config)[key])):
+            raise ValueError(
+                f"{name!r} of config.teacher.workdir={folder} sees {', '.join(lacking)}, which "
+                f"config.{key} does not name: name it there, and a student with less in "
+                "config.compare, as in image+taught"
+            )
+    if not (folder / "models" / name / "checkpoints").is_dir():
+        raise ValueError(f"config.teacher.workdir={folder}: {name!r} was not trained there")
+
+
+def _inputs(config: ConfigDict) -> dict[str, Sequence[str]]:
+    """What a model sees: modalities and class descriptions."""
+    described = parse_names(config.side) + parse_names(config.generation.side)
+    return {"modalities": parse_names(config.modalities), "side": described}
