@@ -1,17 +1,19 @@
 """Few-shot methods that are ready to adapt: one that needs no training, and those of a run."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from PIL import Image
 
-from experiments import build, devices, inputs, jobs
+from experiments import build, cache, devices, inputs, jobs
 from experiments.evaluate import load_config
 from experiments.names import check_name, parse_names
 from fsjax.data.files import Sizes
-from fsjax.data.preprocess import bags_of_ngrams
+from fsjax.data.preprocess import bags_of_ngrams, resize_image
 from fsjax.encoders.multimodal import Multimodal, as_network, calibrate
 from fsjax.encoders.tabular import Raw, Standardised
 from fsjax.fusion.pooled import Plain
@@ -20,6 +22,8 @@ from fsjax.heads.distances import cosine
 from fsjax.learners import metric
 from fsjax.types import Array, Inputs, Learner, Network, Params, Support
 
+BLOCK = 64  # rows of a compiled program
+
 
 class Method(NamedTuple):
     """A learner, and what stands before it."""
@@ -27,7 +31,7 @@ class Method(NamedTuple):
     about: str  # in a few words
     sizes: Sizes  # to which files are fitted
     rows: Mapping[str, jax.ShapeDtypeStruct] | None  # a row that it knows; None: any
-    embed: Callable[[Inputs], Inputs]  # rows as they are read -> as the learner takes them
+    embed: Callable[[Inputs], Inputs]  # any rows as they are read -> as the learner takes them
     learner: Learner
     network: Network  # of the learner: rows as it takes them -> features
     params: Callable[[Support], Params]  # those trained, or made from the support set
@@ -39,10 +43,17 @@ class Embed(NamedTuple):
     name: str
     embed: Callable[[np.ndarray], np.ndarray]  # rows [N, ...] -> [N, D] float32
     standardise: bool  # by the mean and deviation of the support rows
+    sizes: Mapping[str, int]  # of `Sizes`, those that it wants
 
 
 def _flat(x: np.ndarray) -> np.ndarray:
     return x.reshape(len(x), -1).astype(np.float32)
+
+
+def _pixels(x: np.ndarray) -> np.ndarray:
+    if x.shape[1] > PIXELS:
+        x = np.stack([resize_image(Image.fromarray(image), PIXELS) for image in x])
+    return _flat(x)
 
 
 def _heard(x: np.ndarray) -> np.ndarray:
@@ -63,17 +74,21 @@ def _ngrams(codes: np.ndarray) -> np.ndarray:
     return bags_of_ngrams(texts)
 
 
-# By kind of rows: what makes features of them where nothing is trained, and the sizes it wants.
+PIXELS = 32
+# By kind of rows: what makes features of them where nothing is trained.
 EMBEDS: dict[str, Embed] = {
-    "image": Embed("pixels", _flat, True),
-    "audio": Embed("log-mel frames", _heard, False),
-    "text": Embed("n-grams of letters", _ngrams, False),
-    "numbers": Embed("numbers", _flat, True),
+    "image": Embed("pixels", _pixels, True, {"image": PIXELS}),
+    "audio": Embed("log-mel frames", _heard, False, {}),
+    "text": Embed("n-grams of letters", _ngrams, False, {"text": 256}),
+    "numbers": Embed("numbers", _flat, True, {}),
 }
-SIZES = Sizes(image=32, frames=96, text=256)
+# Of `build.PRETRAINED`, what sees them better, and the sizes that it wants.
+PUBLISHED = {"image": ("efficientnet_lite0", {"image": 160}), "text": ("minilm", {"text": 1024})}
+SIZES = Sizes(image=160, frames=96, text=1024)  # that serve all of these
+FEATURES = ("published", "plain")
 
 
-def _kind(x: np.ndarray) -> str:
+def kind_of(x: np.ndarray) -> str:
     """What rows are, by their type and shape."""
     if x.dtype == np.uint8:
         return "image"
@@ -82,24 +97,43 @@ def _kind(x: np.ndarray) -> str:
     return "audio" if x.ndim > 2 else "numbers"
 
 
-def untrained(rows: Mapping[str, np.ndarray]) -> Method:
+def _embed_of(kind: str, features: str) -> tuple[Embed, str]:
+    """What makes features of rows of a kind, and what to do for better ones."""
+    if features == "plain" or kind not in PUBLISHED:
+        return EMBEDS[kind], ""
+    name, sizes = PUBLISHED[kind]
+    try:
+        encoder = build.PRETRAINED[name]()
+    except ImportError as error:
+        return EMBEDS[kind], f"; {name} would see {kind} better: {error}"
+    return Embed(name, partial(cache.features, encoder), False, sizes), ""
+
+
+def untrained(kinds: Mapping[str, str], *, features: str = "published") -> Method:
     """The nearest class mean of features by cosine, without any training.
 
     Each modality is at unit length and stands beside the others.
 
     Args:
-      rows: modality -> the support rows [S, ...] as they are read.
+      kinds: modality -> what its rows are, as `kind_of` tells.
+      features: "published", those of a published encoder where its weights are installed, which
+        are kept in `cache.folder`; or "plain", which need no weights.
+
+    Raises:
+      ValueError: if features are neither.
     """
-    kinds = {name: _kind(x) for name, x in rows.items()}
-    encoders = {
-        name: Standardised(Raw()) if EMBEDS[kind].standardise else Raw()
-        for name, kind in kinds.items()
-    }
-    network = as_network(Multimodal(encoders, Plain()))
+    check_name(FEATURES, features, "features")
+    found = {name: _embed_of(kind, features) for name, kind in kinds.items()}
+    embeds = {name: embed for name, (embed, _) in found.items()}
+    network = as_network(
+        Multimodal(
+            {m: Standardised(Raw()) if x.standardise else Raw() for m, x in embeds.items()}, Plain()
+        )
+    )
     head = prototype(distance=cosine)
 
     def embed(inputs: Inputs) -> Inputs:
-        made = {m: EMBEDS[kind].embed(np.asarray(inputs.values[m])) for m, kind in kinds.items()}
+        made = {m: _of_those_there(x.embed, inputs, m) for m, x in embeds.items()}
         return Inputs(made, inputs.present)
 
     def params(support: Support) -> Params:
@@ -108,16 +142,39 @@ def untrained(rows: Mapping[str, np.ndarray]) -> Method:
         z, _ = network.apply(learned, support.inputs)
         return {"network": learned, "head": head.init(key, z, support.labels)}
 
-    used = ", ".join(f"{name}: {EMBEDS[kind].name}" for name, kind in kinds.items())
+    used = ", ".join(f"{m}: {x.name}" for m, x in embeds.items())
+    better = "".join(dict.fromkeys(mend for _, mend in found.values()))
     return Method(
-        f"nothing trained ({used}); a run on data like these does better: --workdir",
-        SIZES,
+        f"nothing trained ({used}); a run on data like these does better: --workdir{better}",
+        SIZES._replace(**{key: n for x in embeds.values() for key, n in x.sizes.items()}),
         None,
         embed,
         metric(network, head),
         network,
         jax.jit(params),
     )
+
+
+def _of_those_there(
+    embed: Callable[[np.ndarray], np.ndarray], inputs: Inputs, modality: str
+) -> np.ndarray:
+    """Features of the rows that have a modality, zeros for the others."""
+    x, there = np.asarray(inputs.values[modality]), np.flatnonzero(inputs.present[modality])
+    some = embed(x[there] if len(there) else x[:1])
+    z = np.zeros((len(x), *some.shape[1:]), np.float32)
+    z[there] = some[: len(there)]
+    return z
+
+
+def in_blocks(f: Callable[[Any], Any], rows: Any, *, pad: bool = True) -> Any:
+    """f over blocks of rows, the last filled up by its last row unless that would tell f of it."""
+    count = len(jax.tree.leaves(rows)[0])
+    outs = []
+    for start in range(0, count, BLOCK):
+        stop = start + BLOCK if pad else min(start + BLOCK, count)
+        index = np.minimum(np.arange(start, stop), count - 1)
+        outs.append(f(jax.tree.map(lambda x, index=index: x[index], rows)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *outs)
 
 
 def of_run(workdir: Path, name: str | None = None) -> Method:
@@ -177,4 +234,4 @@ def _encoder(model: build.Model, params: Params) -> Callable[[Inputs], Inputs]:
         weight = np.ones(len(next(iter(rows.present.values()))), np.float32)
         return encode(params["network"], rows, weight)
 
-    return of_rows
+    return partial(in_blocks, of_rows)
