@@ -201,6 +201,14 @@ def params_by_shapes(config: ConfigDict, rows: Pool, folder: Path) -> Params:
     return _best(config, shapes._replace(key=jax.random.key(config.seed)), folder)
 
 
+def chosen(job: Job, params: Params, validation: Pool) -> Params:
+    """Parameters with those of them set that a learner does not learn, but has chosen for it by
+    the accuracy on validation.
+    """
+    choose = build.CHOSEN.get(job.config.learner)
+    return choose(params, _accuracy(job, validation)) if choose else params
+
+
 def _best(config: ConfigDict, fresh: TrainState, folder: Path) -> Params:
     state = Checkpoints(folder / "checkpoints", results.plain(config)).restore(fresh)
     if int(state.step) == 0:
@@ -210,11 +218,7 @@ def _best(config: ConfigDict, fresh: TrainState, folder: Path) -> Params:
 
 def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params, float]]:
     """state -> its parameters calibrated on training data, and their validation accuracy."""
-    config, model = job.config, job.model
-    settings = dealer.episode_settings(config)["validation"][0]
-    episodes = evaluator(
-        model, config, num_episodes=config.validation.episodes, figures=(accuracy,)
-    )
+    model, accuracy_of = job.model, _accuracy(job, validation)
 
     @jax.jit
     def calibrated(params: Params, tasks: Sample) -> Params:
@@ -224,10 +228,23 @@ def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params,
 
     def measure(state: TrainState) -> tuple[Params, float]:
         params = state.params if job.calibrated else calibrated(state.params, job.tasks)
+        return params, accuracy_of(params)
+
+    return measure
+
+
+def _accuracy(job: Job, validation: Pool) -> Callable[[Params], float]:
+    config, model = job.config, job.model
+    settings = dealer.episode_settings(config)["validation"][0]
+    episodes = evaluator(
+        model, config, num_episodes=config.validation.episodes, figures=(accuracy,)
+    )
+
+    def measure(params: Params) -> float:
         _, rows = prepared(model, params, validation)
         sample = dealer.episodes(config, rows, **settings)
         figures = episodes(params, jax.random.key(VALIDATION_KEY), sample)
-        return params, float(np.mean(figures["accuracy"]))
+        return float(np.mean(figures["accuracy"]))
 
     return measure
 

@@ -197,10 +197,11 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
     known = inputs.noted(workdir, trained)
     rows = {modality: known.rows[modality] for modality in parse_names(config.modalities)}
     model = build.model(config)
-    if config.learner == "hallucinate" and config.generation.condition != "prototype":
+    generated = config.learner == "hallucinate" and config.generation.condition != "prototype"
+    if generated or config.learner in build.TOLD:
         raise ValueError(
-            f"the generator of {name} is told class descriptions, which files do not have: name "
-            f"another model of {', '.join(variants)}"
+            f"{name} is told class descriptions, which files do not have: name another model of "
+            f"{', '.join(variants)}"
         )
     if config.train.steps == 0:  # what it has not learned, its scale, is that of the support set
         learned, fast = None, model

@@ -62,6 +62,7 @@ def run_model(
     job = jobs.prepare(variant, pools["train"], fitting)
     jobs.rehearse(job, {split: pools[split] for split in ("validation", "test")})
     params = jobs.train(job, pools["validation"], workdir / "models" / name, progress)
+    params = jobs.chosen(job, params, pools["validation"])
     scored = scoring.Scored(name, variant, job.model, params, pools)
     lines = scoring.test(scored, workdir)
     lines += conditions.test(scored, lines, workdir)

@@ -12,6 +12,7 @@ from experiments.build.networks import (
 from experiments.build.objectives import OBJECTIVES, Training, block, optimizer, training
 from experiments.build.parts import (
     CENTRED,
+    CHOSEN,
     DISTANCES,
     EMBEDS,
     GENERATORS,
@@ -22,6 +23,7 @@ from experiments.build.parts import (
     OF_PAIRS,
     RELATIONS,
     RUNS_ONCE,
+    TOLD,
     TRIPLETS,
     Model,
     base,
@@ -34,6 +36,7 @@ from experiments.build.parts import (
 
 __all__ = [
     "CENTRED",
+    "CHOSEN",
     "DATA",
     "DISTANCES",
     "EMBEDS",
@@ -53,6 +56,7 @@ __all__ = [
     "ROWS_SHARE",
     "RUNS_ONCE",
     "SPLITS",
+    "TOLD",
     "TRIPLETS",
     "Model",
     "Training",

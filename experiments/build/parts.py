@@ -18,7 +18,7 @@ from fsjax.generators import features
 from fsjax.heads import distances
 from fsjax.heads.late import alike, late, precision
 from fsjax.heads.relation import Relation
-from fsjax.learners import am3, maml, metric
+from fsjax.learners import am3, described, maml, metric, tip_adapter
 from fsjax.learners.gradient import (
     Rates,
     constant,
@@ -39,6 +39,7 @@ from fsjax.learners.hallucinate import (
 )
 from fsjax.learners.implicit import implicit
 from fsjax.learners.last_layer import learned_layer, prototype_layer
+from fsjax.learners.tip_adapter import choose
 from fsjax.objectives import losses, ranking
 from fsjax.types import Array, Autoencoder, Critic, Generator, Head, Learner, Network, Params
 
@@ -85,7 +86,11 @@ LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
         loop=implicit(strength=config.inner.strength, iterations=config.inner.iterations),
     ),
     "proto_maml": lambda network, config: _maml(network, config, layer=prototype_layer()),
-    "am3": lambda network, config: am3(network, _side(config), head(config)),
+    "am3": lambda network, config: am3(network, _side(config), _head_of_means(config)),
+    "described": lambda network, config: described(
+        network, _side(config), head(config), weight=config.side_weight
+    ),
+    "tip_adapter": lambda network, config: tip_adapter(network, _side(config)),
     "hallucinate": lambda network, config: hallucinate(
         network,
         metric(passed_on(FEATURES), head(config)),
@@ -116,17 +121,21 @@ CONDITIONS: dict[str, Callable[[str], Describe]] = {
 OF_MEANS = ("prototype", "relation")
 
 
-def _side(config: ConfigDict) -> dict[str, Network]:
-    """Kind of class description -> the network that encodes it."""
+def _head_of_means(config: ConfigDict) -> Head:
     if config.head not in OF_MEANS:
         raise ValueError(
             f"config.learner='am3' mixes the means of classes: take a head of {', '.join(OF_MEANS)}"
         )
+    return head(config)
+
+
+def _side(config: ConfigDict) -> dict[str, Network]:
+    """Kind of class description -> the network that encodes it."""
     kinds = parse_names(config.side)
     if not kinds:
         raise ValueError(
-            "config.learner='am3' wants class descriptions: name them in config.side, words for "
-            "emoji"
+            f"config.learner={config.learner!r} wants class descriptions: name them in "
+            "config.side, words for emoji"
         )
     # A norm of each row by itself: nothing calibrates what describes classes.
     alone = config.copy_and_resolve_references()
@@ -193,7 +202,10 @@ def _is_of_norm(path: str) -> bool:
 
 
 # Learners that see a row only through its features.
-EMBEDS = ("metric", "hallucinate", "am3")
+EMBEDS = ("metric", "hallucinate", "am3", "described", "tip_adapter")
+# Learners that are told class descriptions, and what some parameters are set by on validation.
+TOLD = ("am3", "described", "tip_adapter")
+CHOSEN = {"tip_adapter": choose}
 # Heads that look at every pair of rows, so that drawing episodes is the smaller part.
 OF_PAIRS = ("triangular",)
 # For programs that run once: they take longer to compile than to run.

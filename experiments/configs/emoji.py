@@ -46,9 +46,12 @@ def get_config() -> ConfigDict:
             "norm": "calibrated",  # batch statistics in training, the training set's at test
             "fusion": "attention",
             # metric | maml | anil | boil | meta_sgd | maml_pp | reptile | imaml | proto_maml
-            # | hallucinate | am3
+            # | hallucinate | am3 | described | tip_adapter
             "learner": "metric",
-            "side": "",  # am3: kinds of class descriptions, each with an encoder; words, for emoji
+            # am3, described, tip_adapter: kinds of class descriptions, each with an encoder; words,
+            # for emoji.
+            "side": "",
+            "side_weight": 1.0,  # described: each description counts as so many support rows
             "inner": {  # the steps of learners that take gradients, from maml to proto_maml
                 "rate": 0.1,
                 "steps": 5,
