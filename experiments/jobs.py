@@ -45,12 +45,13 @@ def prepare(config: ConfigDict, train: Pool, base: Params | None = None) -> Job:
     Args:
       config: of the model.
       train: the training classes.
-      base: parameters of a network that has been trained and stays as it is; rows are encoded
+      base: parameters of a network that has been trained. If it stays as it is, rows are encoded
         once. Only for a model that `check_base` does not refuse.
     """
     model = build.model(config, base)
     trained, rows = model, train
-    if base is not None:
+    fixed = base is not None and not config.base.tuned
+    if fixed:
         trained, rows = model.fast, encode_pool(model.module, base, train)
     tasks = dealer.training_tasks(config, rows)
     training = build.training(config, trained, rows)
@@ -58,7 +59,7 @@ def prepare(config: ConfigDict, train: Pool, base: Params | None = None) -> Job:
     once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
     state = _first_state(config, trained.learner, tasks, training, optimizer, once)
     state = devices.everywhere(config, state)
-    return Job(config, model, tasks, training, optimizer, state, base is not None)
+    return Job(config, model, tasks, training, optimizer, state, fixed)
 
 
 def _first_state(
@@ -78,7 +79,7 @@ def _first_state(
 
 
 def check_base(config: ConfigDict, name: str) -> None:
-    """Checks that a model of a run can be trained at the features of the run's base.
+    """Checks that a model of a run can begin with the run's base.
 
     Raises:
       ValueError: if it has another network, or its rows cannot be encoded before training.
@@ -90,10 +91,11 @@ def check_base(config: ConfigDict, name: str) -> None:
             f"config.base is the network of all models, and {name!r} has another one: compare "
             f"heads and learners alone, and none of the heads {', '.join(build.CENTRED)}"
         )
-    if build.model(variant).fast is None or variant.train.warp:
+    if not config.base.tuned and (build.model(variant).fast is None or variant.train.warp):
         raise ValueError(
             "config.base encodes rows once, before training: take config.learner=metric or "
-            "hallucinate, a norm that does not mix rows, and config.train.warp=0"
+            "hallucinate, a norm that does not mix rows, and config.train.warp=0; or "
+            "config.base.tuned=True"
         )
 
 

@@ -11,7 +11,7 @@ from experiments.names import check_name, named, parse_names
 from fsjax import generators, heads
 from fsjax.encoders.comparison import ConvRelation
 from fsjax.encoders.multimodal import Multimodal, as_network, encoded, multimodal
-from fsjax.encoders.transfer import frozen, passed_on
+from fsjax.encoders.transfer import begun, frozen, passed_on
 from fsjax.fusion import pooled
 from fsjax.fusion.centred import Centred
 from fsjax.generators import features
@@ -208,6 +208,8 @@ TOLD = ("am3", "described", "tip_adapter")
 CHOSEN = {"tip_adapter": choose}
 # Heads that look at every pair of rows, so that drawing episodes is the smaller part.
 OF_PAIRS = ("triangular",)
+# Objectives that can be compared, of the learner metric.
+TRAINED = ("leave_one_out", "supervised")
 # For programs that run once: they take longer to compile than to run.
 RUNS_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
@@ -229,14 +231,15 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
     `config.compare` calls it; "prototype+hallucinate" is two changes, one after the other.
 
     Raises:
-      ValueError: if a name is no modality, fusion, head or learner, and is not "raw".
+      ValueError: if a name is no modality, fusion, head, learner or objective of heads, and is not
+        "raw".
     """
     modalities, compared = parse_names(config.modalities), parse_names(config.compare)
     parts = [part for name in compared for part in name.split("+")]
-    methods = len(modalities) == 1 or any(part in {*HEADS, *LEARNERS} for part in parts)
+    methods = len(modalities) == 1 or any(part in {*HEADS, *LEARNERS, *TRAINED} for part in parts)
     method = config.head if config.learner == "metric" else config.learner
     variants = {method if methods else config.fusion: config}
-    known = [*modalities, *FUSIONS, *HEADS, *LEARNERS, "raw"]
+    known = [*modalities, *FUSIONS, *HEADS, *LEARNERS, *TRAINED, "raw"]
     for name in compared:
         variant = config.copy_and_resolve_references()
         for part in name.split("+"):
@@ -258,14 +261,17 @@ def _change(variant: ConfigDict, name: str, modalities: tuple[str, ...]) -> None
         variant.update(head=name, learner="metric")
     elif name in LEARNERS:
         variant.update(learner=name, objective="own")
+    elif name in TRAINED:
+        variant.update(learner="metric", objective=name)
     else:
         variant.fusion = name
 
 
 def base(config: ConfigDict) -> ConfigDict:
-    """The config of the prototypical network whose features other models are trained at."""
+    """The config of the network that is trained before the models, which begin with it."""
     variant = config.copy_and_resolve_references()
-    variant.update(learner="metric", head="prototype", objective="own", compare="")
+    variant.update(learner="metric", head="prototype", compare="")
+    variant.objective = config.base.objective
     variant.loss = "cross_entropy"
     for key in ("steps", "chunk", "learning_rate"):
         variant.train[key] = config.base[key]
@@ -301,7 +307,8 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
 
     Args:
       config: of the model.
-      base: parameters of the network that are to stay as they are; it learns its own unless given.
+      base: parameters of the network, that stay as they are unless `config.base.tuned`; it learns
+        its own unless given.
     """
     if config.fusion in LATE and config.learner != "metric":
         raise ValueError(
@@ -314,7 +321,9 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
     make = named(LEARNERS, config, "learner")
 
     def of(module: Multimodal) -> Model:
-        network = as_network(module) if base is None else frozen(as_network(module), base)
+        network = as_network(module)
+        if base is not None:
+            network = (begun if config.base.tuned else frozen)(network, base)
         return Model(module, network, make(network, config), None)
 
     independent = config.norm not in ROWS_SHARE and config.learner in EMBEDS
