@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from PIL import Image
 
 from experiments import build, cache, devices, inputs, jobs
 from experiments.evaluate import load_config
+from experiments.features import SIZES, embed_of, of_those_there, read_for
 from experiments.names import check_name, parse_names
 from fsjax.data.files import Sizes
-from fsjax.data.preprocess import bags_of_ngrams, resize_image
 from fsjax.encoders.multimodal import Multimodal, as_network, calibrate
 from fsjax.encoders.tabular import Raw, Standardised
 from fsjax.fusion.pooled import Plain
@@ -37,78 +36,6 @@ class Method(NamedTuple):
     params: Callable[[Support], Params]  # those trained, or made from the support set
 
 
-class Embed(NamedTuple):
-    """Features that nothing of ours has trained."""
-
-    name: str
-    embed: Callable[[np.ndarray], np.ndarray]  # rows [N, ...] -> [N, D] float32
-    standardise: bool  # by the mean and deviation of the support rows
-    sizes: Mapping[str, int]  # of `Sizes`, those that it wants
-
-
-def _flat(x: np.ndarray) -> np.ndarray:
-    return x.reshape(len(x), -1).astype(np.float32)
-
-
-def _pixels(x: np.ndarray) -> np.ndarray:
-    if x.shape[1] > PIXELS:
-        x = np.stack([resize_image(Image.fromarray(image), PIXELS) for image in x])
-    return _flat(x)
-
-
-def _heard(x: np.ndarray) -> np.ndarray:
-    """The loudest 40 dB, begun at the first frame within 20 dB of the loudest point and silent
-    after the last: [N, frames, bands] in dB -> [N, frames * bands] in 0..1.
-    """
-    level = np.clip(1 + (x - x.max(axis=(1, 2), keepdims=True)) / 40, 0, 1)
-    out = np.zeros_like(level, np.float32)
-    for aligned, frames in zip(out, level, strict=True):
-        first, last = np.flatnonzero(frames.max(1) >= 0.5)[[0, -1]]
-        aligned[: last + 1 - first] = frames[first : last + 1]
-    return _flat(out)
-
-
-def _ngrams(codes: np.ndarray) -> np.ndarray:
-    """Texts of `encode_texts` as bags of n-grams: [N, L] -> [N, 1024]."""
-    texts = [bytes((row[row > 0] - 1).astype(np.uint8)).decode("utf-8", "ignore") for row in codes]
-    return bags_of_ngrams(texts)
-
-
-PIXELS = 32
-# By kind of rows: what makes features of them where nothing is trained.
-EMBEDS: dict[str, Embed] = {
-    "image": Embed("pixels", _pixels, True, {"image": PIXELS}),
-    "audio": Embed("log-mel frames", _heard, False, {}),
-    "text": Embed("n-grams of letters", _ngrams, False, {"text": 256}),
-    "numbers": Embed("numbers", _flat, True, {}),
-}
-# Of `build.PRETRAINED`, what sees them better, and the sizes that it wants.
-PUBLISHED = {"image": ("efficientnet_lite0", {"image": 160}), "text": ("minilm", {"text": 1024})}
-SIZES = Sizes(image=160, frames=96, text=1024)  # that serve all of these
-FEATURES = ("published", "plain")
-
-
-def kind_of(x: np.ndarray) -> str:
-    """What rows are, by their type and shape."""
-    if x.dtype == np.uint8:
-        return "image"
-    if np.issubdtype(x.dtype, np.integer):
-        return "text"
-    return "audio" if x.ndim > 2 else "numbers"
-
-
-def _embed_of(kind: str, features: str) -> tuple[Embed, str]:
-    """What makes features of rows of a kind, and what to do for better ones."""
-    if features == "plain" or kind not in PUBLISHED:
-        return EMBEDS[kind], ""
-    name, sizes = PUBLISHED[kind]
-    try:
-        encoder = build.PRETRAINED[name]()
-    except ImportError as error:
-        return EMBEDS[kind], f"; {name} would see {kind} better: {error}"
-    return Embed(name, partial(cache.features, encoder), False, sizes), ""
-
-
 def untrained(kinds: Mapping[str, str], *, features: str = "published") -> Method:
     """The nearest class mean of features by cosine, without any training.
 
@@ -122,8 +49,7 @@ def untrained(kinds: Mapping[str, str], *, features: str = "published") -> Metho
     Raises:
       ValueError: if features are neither.
     """
-    check_name(FEATURES, features, "features")
-    found = {name: _embed_of(kind, features) for name, kind in kinds.items()}
+    found = {name: embed_of(kind, features) for name, kind in kinds.items()}
     embeds = {name: embed for name, (embed, _) in found.items()}
     network = as_network(
         Multimodal(
@@ -133,7 +59,7 @@ def untrained(kinds: Mapping[str, str], *, features: str = "published") -> Metho
     head = prototype(distance=cosine)
 
     def embed(inputs: Inputs) -> Inputs:
-        made = {m: _of_those_there(x.embed, inputs, m) for m, x in embeds.items()}
+        made = {m: of_those_there(x.embed, inputs, m) for m, x in embeds.items()}
         return Inputs(made, inputs.present)
 
     def params(support: Support) -> Params:
@@ -153,17 +79,6 @@ def untrained(kinds: Mapping[str, str], *, features: str = "published") -> Metho
         network,
         jax.jit(params),
     )
-
-
-def _of_those_there(
-    embed: Callable[[np.ndarray], np.ndarray], inputs: Inputs, modality: str
-) -> np.ndarray:
-    """Features of the rows that have a modality, zeros for the others."""
-    x, there = np.asarray(inputs.values[modality]), np.flatnonzero(inputs.present[modality])
-    some = embed(x[there] if len(there) else x[:1])
-    z = np.zeros((len(x), *some.shape[1:]), np.float32)
-    z[there] = some[: len(there)]
-    return z
 
 
 def in_blocks(f: Callable[[Any], Any], rows: Any, *, pad: bool = True) -> Any:
@@ -187,6 +102,7 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
     Raises:
       ValueError: if there is no such run or model, it was not trained, or it takes what files
         cannot give.
+      ImportError: if it sees files through a published encoder whose weights are not installed.
     """
     trained = load_config(workdir)
     devices.cores_as_devices(trained)
@@ -196,6 +112,8 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
     config = variants[name]
     known = inputs.noted(workdir, trained)
     rows = {modality: known.rows[modality] for modality in parse_names(config.modalities)}
+    encoders = {m: x for m, x in build.encoders(config).items() if m in rows}
+    read = rows | {m: read_for(encoder) for m, encoder in encoders.items()}
     model = build.model(config)
     generated = config.learner == "hallucinate" and config.generation.condition != "prototype"
     if generated or config.learner in build.TOLD:
@@ -212,7 +130,10 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
     encode = _encoder(model, learned) if fast is not model else lambda inputs: inputs
 
     def embed(some: Inputs) -> Inputs:
-        values = {m: inputs.alike(np.asarray(some.values[m]), row, m) for m, row in rows.items()}
+        values = dict(some.values)
+        for m, encoder in encoders.items():
+            values[m] = of_those_there(partial(cache.features, encoder), some, m)
+        values = {m: inputs.alike(np.asarray(values[m]), row, m) for m, row in rows.items()}
         return encode(Inputs(values, {m: some.present[m] for m in rows}))
 
     def params(support: Support) -> Params:
@@ -220,7 +141,7 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
         return jax.jit(fast.learner.init)(key, support) if learned is None else learned
 
     about = f"{name} of {workdir} ({config.learner}, {', '.join(rows)})"
-    return Method(about, inputs.sizes(rows), rows, embed, fast.learner, fast.network, params)
+    return Method(about, inputs.sizes(read), read, embed, fast.learner, fast.network, params)
 
 
 def _encoder(model: build.Model, params: Params) -> Callable[[Inputs], Inputs]:

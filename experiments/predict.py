@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import predicted, queries
-from experiments.methods import FEATURES
+from experiments.features import FEATURES
 from experiments.names import parse_pairs
 
 
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         queries.write(answers, args.out, abstains=args.risk is not None)
         if args.report:
             predicted.write_page(answers, args.report)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"{parser.prog}: {error}") from error
     print("\n".join([*queries.told(answers), *map(str, filter(None, (args.out, args.report)))]))
 

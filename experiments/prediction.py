@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.methods import Method, in_blocks, kind_of, untrained
+from experiments.features import kind_of
+from experiments.methods import Method, in_blocks, untrained
 from fsjax.data.table import Rows, Table
 from fsjax.evaluation.attribution import all_subsets, shapley_weights
 from fsjax.evaluation.calibration import choose_temperature, likelihood_by_temperature

@@ -127,7 +127,7 @@ def test_that_published_encoders_are_absent_is_told_unless_features_are_to_be_pl
     ask(folder, "unlabelled.csv", "--features", "plain")
     assert "would see" not in capsys.readouterr().err
     with pytest.raises(ValueError, match="did you mean 'plain'"):
-        methods.untrained({}, features="plan")
+        methods.untrained({"a": "text"}, features="plan")
 
 
 class Seen:
@@ -390,6 +390,20 @@ def test_a_model_that_was_not_trained_takes_its_scale_from_the_support_set(run, 
     found = ask(folder, "query.csv", *columns)
     best = max(float(row[f"p({row['predicted']})"]) for row in found)
     assert len(found) == 5 and 0.5 < best < 1
+
+
+def test_a_run_on_frozen_features_sees_files_through_its_encoder(folder, seen, tmp_path):
+    config = own.get_config()
+    config.update(modalities="image", frozen="image:efficientnet_lite0", fusion="plain")
+    config.update(compare="", distance="cosine")
+    config.encoders.image = "raw"
+    config.train.steps = 0
+    results.write_json(tmp_path / "config.json", results.plain(config))
+    embedded = rows({"image": np.zeros((3, 3), np.float32)}, np.arange(3))
+    inputs.note(tmp_path, Table(CLASSES, {"rows": embedded}, {}))
+    found = ask(folder, "unlabelled.csv", "--workdir", tmp_path)
+    assert [row["predicted"] for row in found[1:3]] == [CLASSES[0]] * 2
+    assert seen["image"].shapes == [(9, 160, 160, 3), (7, 160, 160, 3)]
 
 
 @pytest.mark.parametrize(
