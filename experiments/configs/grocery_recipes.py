@@ -22,8 +22,8 @@ def get_config() -> ConfigDict:
     # A description gets a linear map of its own to the features of photos.
     config.encoders.update(image="linear_unit", tabular="raw")
     config.compare = "prototype,raw,am3,raw+logistic,raw+ridge,raw+cosine,supervised,tip_adapter"
-    # All training classes at once; what is best on validation comes early.
-    config.train.update(ways=40, queries=5, steps=400, chunk=50, learning_rate=1e-3)
+    # All training classes at once, and slowly: what is best on validation comes early.
+    config.train.update(ways=40, queries=5, steps=400, chunk=100, learning_rate=3e-4)
     config.validation.episodes = 400
     config.test.settings = tuple((ways, shots) for ways in (5, 20) for shots in (1, 2, 4, 8))
     return config

@@ -38,7 +38,9 @@ def init_places(key: Key, side: Mapping[str, Network], described: Inputs, featur
         learned[kind] = {"network": own}
         if e.shape[-1] != features:
             kernel = jax.random.normal(jax.random.fold_in(key_kind, 1), (e.shape[-1], features))
-            learned[kind]["kernel"] = kernel / jnp.sqrt(e.shape[-1])
+            # Small: from places that are far apart by chance, training classes are told apart by
+            # these alone, and new ones are not.
+            learned[kind]["kernel"] = 0.1 * kernel / jnp.sqrt(e.shape[-1])
     return learned
 
 

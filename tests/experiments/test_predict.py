@@ -401,9 +401,11 @@ def test_a_run_on_frozen_features_sees_files_through_its_encoder(folder, seen, t
     results.write_json(tmp_path / "config.json", results.plain(config))
     embedded = rows({"image": np.zeros((3, 3), np.float32)}, np.arange(3))
     inputs.note(tmp_path, Table(CLASSES, {"rows": embedded}, {}))
-    found = ask(folder, "unlabelled.csv", "--workdir", tmp_path)
-    assert [row["predicted"] for row in found[1:3]] == [CLASSES[0]] * 2
-    assert seen["image"].shapes == [(9, 160, 160, 3), (7, 160, 160, 3)]
+    shown = folder / "shown.csv"
+    shown.write_text("photo,label\n" + "20_0.png,dark\n220_0.png,light\n")
+    found = ask(folder, "shown.csv", "--workdir", tmp_path, support="shown.csv")
+    assert [row["predicted"] for row in found] == [row["label"] for row in found]
+    assert seen["image"].shapes == [(2, 160, 160, 3)]
 
 
 @pytest.mark.parametrize(
