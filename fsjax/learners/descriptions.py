@@ -40,7 +40,9 @@ def init_places(key: Key, side: Mapping[str, Network], described: Inputs, featur
             kernel = jax.random.normal(jax.random.fold_in(key_kind, 1), (e.shape[-1], features))
             # Small: from places that are far apart by chance, training classes are told apart by
             # these alone, and new ones are not.
-            learned[kind]["kernel"] = 0.1 * kernel / jnp.sqrt(e.shape[-1])
+            kernel = 0.1 * kernel / jnp.sqrt(e.shape[-1])
+            # All descriptions lie apart from all rows: the bias leads from the ones to the others.
+            learned[kind]["place"] = {"kernel": kernel, "bias": jnp.zeros(features)}
     return learned
 
 
@@ -60,7 +62,8 @@ def places(learned: Params, side: Mapping[str, Network], described: Inputs) -> t
     for kind in sorted(side):
         some = of_kind(described, kind)
         e, _ = side[kind].apply(learned[kind]["network"], some)
-        e = e @ learned[kind]["kernel"] if "kernel" in learned[kind] else e
+        if place := learned[kind].get("place"):
+            e = e @ place["kernel"] + place["bias"]
         present = some.present[kind] > 0
         found.append(jnp.where(present[:, None], e, 0.0))
         there.append(present.astype(e.dtype))

@@ -48,8 +48,8 @@ def told(params, side):
     """Kind -> places [W, D] and which are there."""
     of_kind = {}
     for kind, x in side.values.items():
-        kernel = params["side"][kind].get("kernel", np.eye(D))
-        of_kind[kind] = unit(x) @ np.asarray(kernel), side.present[kind]
+        place = params["side"][kind].get("place", {"kernel": np.eye(D), "bias": 0.0})
+        of_kind[kind] = unit(x) @ np.asarray(place["kernel"]) + place["bias"], side.present[kind]
     return of_kind
 
 
@@ -65,6 +65,10 @@ def support_without(missing, labels=LABELS):
 def answers(learner):
     """Its parameters, and a function from them and a support set to logits."""
     params = jax.jit(learner.init)(KEY, support_without("nothing"))
+    # Zeros at the start would hide much.
+    params = jax.tree.map(
+        lambda p: p + 0.1 * jnp.sin(1 + jnp.arange(p.size)).reshape(p.shape), params
+    )
 
     @jax.jit
     def logits(params, support):
@@ -82,7 +86,7 @@ def more_rows():
 def test_prototypes_are_means_of_rows_and_descriptions(more_rows, missing):
     params, logits = more_rows
     support = support_without(missing)
-    assert set(params["side"]["words"]) == {"network", "kernel"}
+    assert set(params["side"]["words"]) == {"network", "place"}
     assert set(params["side"]["tags"]) == {"network"}
     z, q, scale = (
         unit(ROWS.values["x"]),
@@ -148,7 +152,10 @@ def test_weight_and_sharpness_are_chosen_and_not_learned(cache):
     params, logits = cache
     loss = jax.jit(jax.grad(lambda params: jnp.square(logits(params, SUPPORT)).sum()))
     found = loss(params)
-    assert found["weight"] == found["sharpness"] == 0 and found["side"]["words"]["kernel"].any()
+    assert (
+        found["weight"] == found["sharpness"] == 0
+        and found["side"]["words"]["place"]["kernel"].any()
+    )
     tried = []
 
     def measure(params):
