@@ -45,7 +45,7 @@ def features(encoder: Pretrained, rows: np.ndarray) -> np.ndarray:
     lacking = [i for i, found in enumerate(held) if found is None]
     told = f"{encoder.name}, {sum(len(blocks[i]) for i in lacking)} rows"
     hidden = not (lacking and sys.stdout.isatty())
-    for i in track(lacking, told, disable=hidden):
+    for i in track(lacking, told, disable=hidden, transient=True):
         held[i] = encoder.embed(blocks[i])
         _write(paths[i], held[i])
     return np.concatenate(held)

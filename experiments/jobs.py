@@ -50,13 +50,14 @@ def prepare(
     Args:
       config: of the model.
       train: the training classes.
-      base: parameters of a network that has been trained and stays as it is; rows are encoded
+      base: parameters of a network that has been trained. If it stays as it is, rows are encoded
         once. Only for a model that `check_base` does not refuse.
       teacher: of a model that is to be trained by distillation.
     """
     model = build.model(config, base)
     trained, rows = model, train
-    if base is not None:
+    fixed = base is not None and not config.base.tuned
+    if fixed:
         trained, rows = model.fast, encode_pool(model.module, base, train)
     tasks = dealer.training_tasks(config, rows)
     training = build.training(config, trained, rows, teacher)
@@ -64,7 +65,7 @@ def prepare(
     once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
     state = _first_state(config, trained.learner, tasks, training, optimizer, once)
     state = devices.everywhere(config, state)
-    return Job(config, model, tasks, training, optimizer, state, base is not None)
+    return Job(config, model, tasks, training, optimizer, state, fixed)
 
 
 def _first_state(
@@ -84,7 +85,7 @@ def _first_state(
 
 
 def check_base(config: ConfigDict, name: str) -> None:
-    """Checks that a model of a run can be trained at the features of the run's base.
+    """Checks that a model of a run can begin with the run's base.
 
     Raises:
       ValueError: if it has another network, or its rows cannot be encoded before training.
@@ -101,10 +102,11 @@ def check_base(config: ConfigDict, name: str) -> None:
             f"config.base is the network of all models, and {name!r} has another one: compare "
             f"heads and learners alone, and none of the heads {', '.join(build.CENTRED)}"
         )
-    if build.model(variant).fast is None or variant.train.warp:
+    if not config.base.tuned and (build.model(variant).fast is None or variant.train.warp):
         raise ValueError(
             "config.base encodes rows once, before training: take config.learner=metric or "
-            "hallucinate, a norm that does not mix rows, and config.train.warp=0"
+            "hallucinate, a norm that does not mix rows, and config.train.warp=0; or "
+            "config.base.tuned=True"
         )
 
 
@@ -211,6 +213,14 @@ def params_by_shapes(config: ConfigDict, rows: Pool, folder: Path) -> Params:
     return _best(config, shapes._replace(key=jax.random.key(config.seed)), folder)
 
 
+def chosen(job: Job, params: Params, validation: Pool) -> Params:
+    """Parameters with those of them set that a learner does not learn, but has chosen for it by
+    the accuracy on validation.
+    """
+    choose = build.CHOSEN.get(job.config.learner)
+    return choose(params, _accuracy(job, validation)) if choose else params
+
+
 def _best(config: ConfigDict, fresh: TrainState, folder: Path) -> Params:
     def refuse(text: str) -> None:
         again = f"train the run again without {folder / 'results.jsonl'}, which mends it"
@@ -228,11 +238,7 @@ def _checkpoints(config: ConfigDict, folder: Path, tell: Callable[[str], None]) 
 
 def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params, float]]:
     """state -> its parameters calibrated on training data, and their validation accuracy."""
-    config, model = job.config, job.model
-    settings = dealer.episode_settings(config)["validation"][0]
-    episodes = evaluator(
-        model, config, num_episodes=config.validation.episodes, figures=(accuracy,)
-    )
+    model, accuracy_of = job.model, _accuracy(job, validation)
 
     @jax.jit
     def calibrated(params: Params, tasks: Sample) -> Params:
@@ -242,10 +248,23 @@ def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params,
 
     def measure(state: TrainState) -> tuple[Params, float]:
         params = state.params if job.calibrated else calibrated(state.params, job.tasks)
+        return params, accuracy_of(params)
+
+    return measure
+
+
+def _accuracy(job: Job, validation: Pool) -> Callable[[Params], float]:
+    config, model = job.config, job.model
+    settings = dealer.episode_settings(config)["validation"][0]
+    episodes = evaluator(
+        model, config, num_episodes=config.validation.episodes, figures=(accuracy,)
+    )
+
+    def measure(params: Params) -> float:
         _, rows = prepared(model, params, validation)
         sample = dealer.episodes(config, rows, **settings)
         figures = episodes(params, jax.random.key(VALIDATION_KEY), sample)
-        return params, float(np.mean(figures["accuracy"]))
+        return float(np.mean(figures["accuracy"]))
 
     return measure
 

@@ -1,17 +1,18 @@
 """Few-shot methods that are ready to adapt: one that needs no training, and those of a run."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from experiments import build, devices, inputs, jobs
+from experiments import build, cache, devices, inputs, jobs
 from experiments.evaluate import load_config
+from experiments.features import SIZES, embed_of, of_those_there, read_for
 from experiments.names import check_name, parse_names
 from fsjax.data.files import Sizes
-from fsjax.data.preprocess import bags_of_ngrams
 from fsjax.encoders.multimodal import Multimodal, as_network, calibrate
 from fsjax.encoders.tabular import Raw, Standardised
 from fsjax.fusion.pooled import Plain
@@ -20,6 +21,8 @@ from fsjax.heads.distances import cosine
 from fsjax.learners import metric
 from fsjax.types import Array, Inputs, Learner, Network, Params, Support
 
+BLOCK = 64  # rows of a compiled program
+
 
 class Method(NamedTuple):
     """A learner, and what stands before it."""
@@ -27,79 +30,36 @@ class Method(NamedTuple):
     about: str  # in a few words
     sizes: Sizes  # to which files are fitted
     rows: Mapping[str, jax.ShapeDtypeStruct] | None  # a row that it knows; None: any
-    embed: Callable[[Inputs], Inputs]  # rows as they are read -> as the learner takes them
+    embed: Callable[[Inputs], Inputs]  # any rows as they are read -> as the learner takes them
     learner: Learner
     network: Network  # of the learner: rows as it takes them -> features
     params: Callable[[Support], Params]  # those trained, or made from the support set
 
 
-class Embed(NamedTuple):
-    """Features that nothing of ours has trained."""
-
-    name: str
-    embed: Callable[[np.ndarray], np.ndarray]  # rows [N, ...] -> [N, D] float32
-    standardise: bool  # by the mean and deviation of the support rows
-
-
-def _flat(x: np.ndarray) -> np.ndarray:
-    return x.reshape(len(x), -1).astype(np.float32)
-
-
-def _heard(x: np.ndarray) -> np.ndarray:
-    """The loudest 40 dB, begun at the first frame within 20 dB of the loudest point and silent
-    after the last: [N, frames, bands] in dB -> [N, frames * bands] in 0..1.
-    """
-    level = np.clip(1 + (x - x.max(axis=(1, 2), keepdims=True)) / 40, 0, 1)
-    out = np.zeros_like(level, np.float32)
-    for aligned, frames in zip(out, level, strict=True):
-        first, last = np.flatnonzero(frames.max(1) >= 0.5)[[0, -1]]
-        aligned[: last + 1 - first] = frames[first : last + 1]
-    return _flat(out)
-
-
-def _ngrams(codes: np.ndarray) -> np.ndarray:
-    """Texts of `encode_texts` as bags of n-grams: [N, L] -> [N, 1024]."""
-    texts = [bytes((row[row > 0] - 1).astype(np.uint8)).decode("utf-8", "ignore") for row in codes]
-    return bags_of_ngrams(texts)
-
-
-# By kind of rows: what makes features of them where nothing is trained, and the sizes it wants.
-EMBEDS: dict[str, Embed] = {
-    "image": Embed("pixels", _flat, True),
-    "audio": Embed("log-mel frames", _heard, False),
-    "text": Embed("n-grams of letters", _ngrams, False),
-    "numbers": Embed("numbers", _flat, True),
-}
-SIZES = Sizes(image=32, frames=96, text=256)
-
-
-def _kind(x: np.ndarray) -> str:
-    """What rows are, by their type and shape."""
-    if x.dtype == np.uint8:
-        return "image"
-    if np.issubdtype(x.dtype, np.integer):
-        return "text"
-    return "audio" if x.ndim > 2 else "numbers"
-
-
-def untrained(rows: Mapping[str, np.ndarray]) -> Method:
+def untrained(kinds: Mapping[str, str], *, features: str = "published") -> Method:
     """The nearest class mean of features by cosine, without any training.
 
     Each modality is at unit length and stands beside the others.
 
     Args:
-      rows: modality -> the support rows [S, ...] as they are read.
+      kinds: modality -> what its rows are, as `kind_of` tells.
+      features: "published", those of a published encoder where its weights are installed, which
+        are kept in `cache.folder`; or "plain", which need no weights.
+
+    Raises:
+      ValueError: if features are neither.
     """
-    kinds = {name: _kind(x) for name, x in rows.items()}
-    encoders = {
-        name: Standardised(Raw()) if EMBEDS[kind].standardise else Raw()
-        for name, kind in kinds.items()
-    }
-    network = as_network(Multimodal(encoders, Plain()))
+    found = {name: embed_of(kind, features) for name, kind in kinds.items()}
+    embeds = {name: embed for name, (embed, _) in found.items()}
+    network = as_network(
+        Multimodal(
+            {m: Standardised(Raw()) if x.standardise else Raw() for m, x in embeds.items()}, Plain()
+        )
+    )
     head = prototype(distance=cosine)
 
     def embed(inputs: Inputs) -> Inputs:
-        made = {m: EMBEDS[kind].embed(np.asarray(inputs.values[m])) for m, kind in kinds.items()}
+        made = {m: of_those_there(x.embed, inputs, m) for m, x in embeds.items()}
         return Inputs(made, inputs.present)
 
     def params(support: Support) -> Params:
@@ -108,16 +68,28 @@ def untrained(rows: Mapping[str, np.ndarray]) -> Method:
         z, _ = network.apply(learned, support.inputs)
         return {"network": learned, "head": head.init(key, z, support.labels)}
 
-    used = ", ".join(f"{name}: {EMBEDS[kind].name}" for name, kind in kinds.items())
+    used = ", ".join(f"{m}: {x.name}" for m, x in embeds.items())
+    better = "".join(dict.fromkeys(mend for _, mend in found.values()))
     return Method(
-        f"nothing trained ({used}); a run on data like these does better: --workdir",
-        SIZES,
+        f"nothing trained ({used}); a run on data like these does better: --workdir{better}",
+        SIZES._replace(**{key: n for x in embeds.values() for key, n in x.sizes.items()}),
         None,
         embed,
         metric(network, head),
         network,
         jax.jit(params),
     )
+
+
+def in_blocks(f: Callable[[Any], Any], rows: Any, *, pad: bool = True) -> Any:
+    """f over blocks of rows, the last filled up by its last row unless that would tell f of it."""
+    count = len(jax.tree.leaves(rows)[0])
+    outs = []
+    for start in range(0, count, BLOCK):
+        stop = start + BLOCK if pad else min(start + BLOCK, count)
+        index = np.minimum(np.arange(start, stop), count - 1)
+        outs.append(f(jax.tree.map(lambda x, index=index: x[index], rows)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *outs)
 
 
 def of_run(workdir: Path, name: str | None = None) -> Method:
@@ -130,6 +102,7 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
     Raises:
       ValueError: if there is no such run or model, it was not trained, or it takes what files
         cannot give.
+      ImportError: if it sees files through a published encoder whose weights are not installed.
     """
     trained = load_config(workdir)
     devices.cores_as_devices(trained)
@@ -139,11 +112,14 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
     config = variants[name]
     known = inputs.noted(workdir, trained)
     rows = {modality: known.rows[modality] for modality in parse_names(config.modalities)}
+    encoders = {m: x for m, x in build.encoders(config).items() if m in rows}
+    read = rows | {m: read_for(encoder) for m, encoder in encoders.items()}
     model = build.model(config)
-    if config.learner == "hallucinate" and config.generation.condition != "prototype":
+    generated = config.learner == "hallucinate" and config.generation.condition != "prototype"
+    if generated or config.learner in build.TOLD:
         raise ValueError(
-            f"the generator of {name} is told class descriptions, which files do not have: name "
-            f"another model of {', '.join(variants)}"
+            f"{name} is told class descriptions, which files do not have: name another model of "
+            f"{', '.join(variants)}"
         )
     if config.train.steps == 0:  # what it has not learned, its scale, is that of the support set
         learned, fast = None, model
@@ -154,7 +130,10 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
     encode = _encoder(model, learned) if fast is not model else lambda inputs: inputs
 
     def embed(some: Inputs) -> Inputs:
-        values = {m: inputs.alike(np.asarray(some.values[m]), row, m) for m, row in rows.items()}
+        values = dict(some.values)
+        for m, encoder in encoders.items():
+            values[m] = of_those_there(partial(cache.features, encoder), some, m)
+        values = {m: inputs.alike(np.asarray(values[m]), row, m) for m, row in rows.items()}
         return encode(Inputs(values, {m: some.present[m] for m in rows}))
 
     def params(support: Support) -> Params:
@@ -162,7 +141,7 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
         return jax.jit(fast.learner.init)(key, support) if learned is None else learned
 
     about = f"{name} of {workdir} ({config.learner}, {', '.join(rows)})"
-    return Method(about, inputs.sizes(rows), rows, embed, fast.learner, fast.network, params)
+    return Method(about, inputs.sizes(read), read, embed, fast.learner, fast.network, params)
 
 
 def _encoder(model: build.Model, params: Params) -> Callable[[Inputs], Inputs]:
@@ -177,4 +156,4 @@ def _encoder(model: build.Model, params: Params) -> Callable[[Inputs], Inputs]:
         weight = np.ones(len(next(iter(rows.present.values()))), np.float32)
         return encode(params["network"], rows, weight)
 
-    return of_rows
+    return partial(in_blocks, of_rows)

@@ -1,13 +1,14 @@
 """Adapts to a support set of one's own files and predicts queries.
 
     python -m experiments.predict --support CSV|FOLDER --query CSV|FOLDER [--workdir DIR]
-        [--model NAME] [--columns MODALITY:COLUMN,...] [--risk SHARE] [--out FILE.csv]
-        [--report FILE.html]
+        [--model NAME] [--features published|plain] [--columns MODALITY:COLUMN,...]
+        [--risk SHARE] [--out FILE.csv] [--report FILE.html]
 
 A CSV has a header, a row for each thing, the class in the column "label" and paths that begin at
 its folder; a folder holds a folder for each class. Labels of queries may be absent; where they are
 there, the accuracy is told, of classes that the support set has. Without --workdir nothing is
-trained. What is written beside a query's own columns:
+trained: pictures and texts are seen through published encoders where their weights are installed,
+or by pixels and n-grams of letters. What is written beside a query's own columns:
 
   predicted       the likeliest class
   p(CLASS)        its probability; where a class has two rows, at the temperature that suits the
@@ -27,6 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import compiled, predicted, queries
+from experiments.features import FEATURES
 from experiments.names import parse_pairs
 
 
@@ -37,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--query", type=Path, required=True, help="CSV or folder")
     parser.add_argument("--workdir", type=Path, help="of a run that was trained")
     parser.add_argument("--model", help="of the run; its first unless given")
+    parser.add_argument("--features", choices=FEATURES, default=FEATURES[0], help="without a run")
     parser.add_argument("--columns", default="", help="as image:photo,tabular:height+width")
     parser.add_argument("--risk", type=float, help="share of errors from which it abstains")
     parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="the CSV")
@@ -54,13 +57,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         answers = queries.answer(
             *(args.support, args.query),
             **{"workdir": args.workdir, "model": args.model, "risk": args.risk},
+            features=args.features,
             columns=parse_pairs(args.columns),
             say=lambda text: print(text, file=sys.stderr),
         )
         queries.write(answers, args.out, abstains=args.risk is not None)
         if args.report:
             predicted.write_page(answers, args.report)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"{parser.prog}: {error}") from error
     print("\n".join([*queries.told(answers), *map(str, filter(None, (args.out, args.report)))]))
 

@@ -6,13 +6,14 @@ found = predictor.predict(inputs)
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.methods import Method, untrained
+from experiments.features import kind_of
+from experiments.methods import Method, in_blocks, untrained
 from fsjax.data.table import Rows, Table
 from fsjax.evaluation.attribution import all_subsets, shapley_weights
 from fsjax.evaluation.calibration import choose_temperature, likelihood_by_temperature
@@ -20,7 +21,6 @@ from fsjax.evaluation.episodic import is_transductive
 from fsjax.heads.distances import cosine
 from fsjax.types import Array, Episode, Inputs, Params, Support, Task
 
-BLOCK = 64  # rows of a compiled program
 LEFT_OUT = 100  # most support rows that are predicted from all others
 NEAREST = 3
 MOST_SHARED = 4  # modalities over whose subsets contributions are summed
@@ -81,11 +81,12 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
             "which what belongs to one thing is one row"
         )
     (rows,) = support.sources.values()
-    method = untrained(rows.values) if method is None else method
+    if method is None:
+        method = untrained({name: kind_of(x) for name, x in rows.values.items()})
     seen = as_known(method, rows)
     modalities = tuple(sorted(seen.values))  # as they come out of a compiled function
     labels = jnp.eye(len(support.classes))[rows.labels]
-    labelled = Support(_in_blocks(method.embed, seen), labels, Inputs({}, {}))
+    labelled = Support(method.embed(seen), labels, Inputs({}, {}))
     params = method.params(labelled)
     task = jax.jit(method.learner.adapt)(params, labelled)
     asked = Episode(labelled, labelled.inputs, labels)
@@ -97,8 +98,8 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
     answer = _answer(method, params, task, labelled, modalities)
 
     def predict(queries: Inputs) -> Predictions:
-        embedded = _in_blocks(method.embed, as_known(method, queries, modalities))
-        logits, nearest = _in_blocks(answer, embedded, pad=not shared)
+        embedded = method.embed(as_known(method, queries, modalities))
+        logits, nearest = in_blocks(answer, embedded, pad=not shared)
         present = np.stack([embedded.present[m] for m in modalities], axis=1)
         return _predictions(logits, nearest, present, left_out, least)
 
@@ -134,17 +135,6 @@ def as_known(
         values[name] = rows.values.get(name, blank)
         present[name] = rows.present.get(name, np.zeros(count, np.float32))
     return Inputs(values, present)
-
-
-def _in_blocks(f: Callable[[Any], Any], rows: Any, *, pad: bool = True) -> Any:
-    """f over blocks of rows, the last filled up by its last row unless that would tell f of it."""
-    count = len(jax.tree.leaves(rows)[0])
-    outs = []
-    for start in range(0, count, BLOCK):
-        stop = start + BLOCK if pad else min(start + BLOCK, count)
-        index = np.minimum(np.arange(start, stop), count - 1)
-        outs.append(f(jax.tree.map(lambda x, index=index: x[index], rows)))
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *outs)
 
 
 def _masks(number: int) -> np.ndarray:

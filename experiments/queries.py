@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from experiments import methods
-from experiments.prediction import BLOCK, MOST_SHARED, Predictions, Predictor, adapt
+from experiments.methods import BLOCK
+from experiments.prediction import MOST_SHARED, Predictions, Predictor, adapt
 from fsjax.data.columns import Modality, check_cells, find_modalities, held
 from fsjax.data.csv_table import as_table, labels_of, read_rows
 from fsjax.data.sheet import Sheet, open_csv, open_folder
@@ -59,6 +60,7 @@ def answer(
     *,
     workdir: Path | None = None,
     model: str | None = None,
+    features: str = "published",
     columns: Mapping[str, str] | None = None,
     risk: float | None = None,
     say: Callable[[str], None] = lambda text: None,
@@ -70,6 +72,7 @@ def answer(
       query: labels may be absent.
       workdir: of a run that was trained; nothing is trained unless given.
       model: of the run; the first unless given.
+      features: without a run, as of `methods.untrained`.
       columns: modality -> columns of the support set, where that is to be said.
       risk: as of `adapt`.
       say: told what is read as what, and what is missing.
@@ -86,9 +89,9 @@ def answer(
     if lacking := sorted(set(found) - set(known)):
         say(f"{query} has no column for {', '.join(lacking)}: missing in all rows")
     columns_written(asked, labelled.column(LABEL), tuple(found), risk is not None)
-    table = as_table(labelled, found, method.sizes if method else methods.SIZES)
-    method = method or methods.untrained(table.sources["rows"].values)
+    method = method or _untrained(found, features)
     say(method.about)
+    table = as_table(labelled, found, method.sizes)
     predictor = adapt(table, method, risk=risk)
     if predictor.transductive:
         say(f"transductive: queries are predicted {BLOCK} at a time and share information")
@@ -117,6 +120,11 @@ def _known(
             f"columns are what the run knows, as in --columns {next(iter(method.rows))}:COLUMN"
         )
     return known
+
+
+def _untrained(found: Mapping[str, Modality], features: str) -> methods.Method:
+    kinds = {m: "text" if x.kind == "lines" else x.kind for m, x in found.items()}
+    return methods.untrained(kinds, features=features)
 
 
 def _blocks(

@@ -190,12 +190,14 @@ def episodes_file(name: str, asked: Mapping[str, Any]) -> Path:
 
 
 def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Which models are compared: the first with all others, and one with several changes, as
-    "prototype+hallucinate", with the one that lacks the last.
+    """Which models are compared: the first with all others, one with several changes, as
+    "prototype+hallucinate", with the one that lacks the last, and each with "raw".
     """
     first, *others = names
-    fewer = [(name, less) for name in others if (less := name.rpartition("+")[0]) in names]
-    return [(first, other) for other in others] + fewer
+    compared = [(first, other) for other in others]
+    compared += [(name, less) for name in others if (less := name.rpartition("+")[0]) in names]
+    compared += [(name, "raw") for name in others if "raw" in others and name != "raw"]
+    return list(dict.fromkeys(compared))
 
 
 def compare(names: Sequence[str], config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
@@ -213,7 +215,8 @@ def compare(names: Sequence[str], config: ConfigDict, workdir: Path) -> list[dic
     compared = pairs(names)
     if alone := [name for name in names if name in parse_names(config.modalities)]:
         best = max(alone, key=partial(_validated, workdir))
-        compared += [(name, best) for name in names[1:] if name in build.FUSIONS]
+        fused = [name for name in names[1:] if name.split("+")[0] in build.FUSIONS]
+        compared += [pair for name in fused if (pair := (name, best)) not in compared]
     lines = []
     for settings in dealer.episode_settings(config)["test"]:
         accuracies = {}

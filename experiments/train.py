@@ -139,6 +139,7 @@ def fitted(name: str, run: Begun) -> tuple[scoring.Scored, Progress]:
     run.stop.check()
     folder, after = run.workdir / "models" / name, [run.stop.after_chunk]
     params = jobs.train(job, run.pools["validation"], folder, progress, after)
+    params = jobs.chosen(job, params, run.pools["validation"])
     return scoring.Scored(name, variant, job.model, params, run.pools), progress
 
 

@@ -20,6 +20,7 @@ from experiments.build.objectives import (
 )
 from experiments.build.parts import (
     CENTRED,
+    CHOSEN,
     DISTANCES,
     EMBEDS,
     GENERATORS,
@@ -31,6 +32,7 @@ from experiments.build.parts import (
     OF_PAIRS,
     RELATIONS,
     RUNS_ONCE,
+    TOLD,
     TRIPLETS,
     Model,
     base,
@@ -43,6 +45,7 @@ from experiments.build.parts import (
 
 __all__ = [
     "CENTRED",
+    "CHOSEN",
     "DATA",
     "DISTANCES",
     "DISTILLATION",
@@ -64,6 +67,7 @@ __all__ = [
     "ROWS_SHARE",
     "RUNS_ONCE",
     "SPLITS",
+    "TOLD",
     "TRIPLETS",
     "Model",
     "Teacher",

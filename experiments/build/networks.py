@@ -30,11 +30,12 @@ ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "ngrams_dropout": lambda norm: text.CharNgrams(dropout=0.5),
     "mlp": lambda norm: tabular.MLP(),
     "linear": lambda norm: tabular.MLP(hidden=()),
+    "linear_unit": lambda norm: tabular.UnitLength(tabular.MLP(hidden=(), features=256)),
     "mlp_standardised": lambda norm: tabular.Standardised(tabular.MLP()),
     "raw": lambda norm: tabular.Raw(),
 }
 # Those that take table rows, as the features of a frozen encoder are.
-OF_ROWS = ("mlp", "mlp_standardised", "linear", "raw")
+OF_ROWS = ("mlp", "mlp_standardised", "linear", "linear_unit", "raw")
 FUSIONS: dict[str, Callable[[], nn.Module]] = {
     "attention": attention.Attention,
     "concat": pooled.Concat,

@@ -66,7 +66,7 @@ BY_TRIPLETS = ("triangular",)
 TRAINS = {
     "leave_one_out": ("metric",),
     "supervised": ("metric",),
-    "views": ("metric", "am3"),
+    "views": ("metric", "am3", "described"),
     "multi_step": tuple(name for name in LEARNERS if name not in EMBEDS),
     "ranking": ("metric",),
     "generation": ("hallucinate",),

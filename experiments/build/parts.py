@@ -11,14 +11,14 @@ from experiments.names import check_name, named, parse_names
 from fsjax import generators, heads
 from fsjax.encoders.comparison import ConvRelation
 from fsjax.encoders.multimodal import Multimodal, as_network, encoded, multimodal
-from fsjax.encoders.transfer import frozen, passed_on
+from fsjax.encoders.transfer import begun, frozen, passed_on
 from fsjax.fusion import pooled
 from fsjax.fusion.centred import Centred
 from fsjax.generators import features
 from fsjax.heads import distances
 from fsjax.heads.late import alike, late, precision
 from fsjax.heads.relation import Relation
-from fsjax.learners import am3, maml, metric
+from fsjax.learners import am3, described, maml, metric, tip_adapter
 from fsjax.learners.gradient import (
     Rates,
     constant,
@@ -39,6 +39,7 @@ from fsjax.learners.hallucinate import (
 )
 from fsjax.learners.implicit import implicit
 from fsjax.learners.last_layer import learned_layer, prototype_layer
+from fsjax.learners.tip_adapter import choose
 from fsjax.objectives import distillation, losses, ranking
 from fsjax.types import Array, Autoencoder, Critic, Generator, Head, Learner, Network, Params
 
@@ -91,7 +92,11 @@ LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
         loop=implicit(strength=config.inner.strength, iterations=config.inner.iterations),
     ),
     "proto_maml": lambda network, config: _maml(network, config, layer=prototype_layer()),
-    "am3": lambda network, config: am3(network, _side(config), head(config)),
+    "am3": lambda network, config: am3(network, _side(config), _head_of_means(config)),
+    "described": lambda network, config: described(
+        network, _side(config), head(config), weight=config.side_weight
+    ),
+    "tip_adapter": lambda network, config: tip_adapter(network, _side(config)),
     "hallucinate": lambda network, config: hallucinate(
         network,
         metric(passed_on(FEATURES), head(config)),
@@ -122,17 +127,21 @@ CONDITIONS: dict[str, Callable[[str], Describe]] = {
 OF_MEANS = ("prototype", "relation")
 
 
-def _side(config: ConfigDict) -> dict[str, Network]:
-    """Kind of class description -> the network that encodes it."""
+def _head_of_means(config: ConfigDict) -> Head:
     if config.head not in OF_MEANS:
         raise ValueError(
             f"config.learner='am3' mixes the means of classes: take a head of {', '.join(OF_MEANS)}"
         )
+    return head(config)
+
+
+def _side(config: ConfigDict) -> dict[str, Network]:
+    """Kind of class description -> the network that encodes it."""
     kinds = parse_names(config.side)
     if not kinds:
         raise ValueError(
-            "config.learner='am3' wants class descriptions: name them in config.side, words for "
-            "emoji"
+            f"config.learner={config.learner!r} wants class descriptions: name them in "
+            "config.side, words for emoji"
         )
     # A norm of each row by itself: nothing calibrates what describes classes.
     alone = config.copy_and_resolve_references()
@@ -199,9 +208,16 @@ def _is_of_norm(path: str) -> bool:
 
 
 # Learners that see a row only through its features.
-EMBEDS = ("metric", "hallucinate", "am3")
+EMBEDS = ("metric", "hallucinate", "am3", "described", "tip_adapter")
+# Learners that are told class descriptions, and what some parameters are set by on validation.
+TOLD = ("am3", "described", "tip_adapter")
+CHOSEN = {"tip_adapter": choose}
 # Heads that look at every pair of rows, so that drawing episodes is the smaller part.
 OF_PAIRS = ("triangular",)
+# Objectives that can be compared, of the learner metric.
+TRAINED = ("leave_one_out", "supervised", "views")
+# What is compared where methods are, rather than what is fused.
+METHODS = {*HEADS, *LEARNERS, "leave_one_out", "supervised"}
 # For programs that run once: they take longer to compile than to run.
 RUNS_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
@@ -223,14 +239,15 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
     `config.compare` calls it; "prototype+hallucinate" is two changes, one after the other.
 
     Raises:
-      ValueError: if a name is no modality, fusion, head or learner, and not "raw" or "taught".
+      ValueError: if a name is no modality, fusion, head, learner or objective, and not "raw" or
+        "taught".
     """
     modalities, compared = parse_names(config.modalities), parse_names(config.compare)
     parts = [part for name in compared for part in name.split("+")]
-    methods = len(modalities) == 1 or any(part in {*HEADS, *LEARNERS} for part in parts)
+    methods = len(modalities) == 1 or any(part in METHODS for part in parts)
     method = config.head if config.learner == "metric" else config.learner
     variants = {method if methods else config.fusion: config}
-    known = [*modalities, *FUSIONS, *HEADS, *LEARNERS, "raw", TAUGHT]
+    known = [*modalities, *FUSIONS, *HEADS, *LEARNERS, *TRAINED, "raw", TAUGHT]
     for name in compared:
         variant = config.copy_and_resolve_references()
         for part in name.split("+"):
@@ -254,14 +271,17 @@ def _change(variant: ConfigDict, name: str, modalities: tuple[str, ...]) -> None
         variant.update(head=name, learner="metric")
     elif name in LEARNERS:
         variant.update(learner=name, objective="own")
+    elif name in TRAINED:
+        variant.update(learner="metric", objective=name)
     else:
         variant.fusion = name
 
 
 def base(config: ConfigDict) -> ConfigDict:
-    """The config of the prototypical network whose features other models are trained at."""
+    """The config of the network that is trained before the models, which begin with it."""
     variant = config.copy_and_resolve_references()
-    variant.update(learner="metric", head="prototype", objective="own", compare="")
+    variant.update(learner="metric", head="prototype", compare="")
+    variant.objective = config.base.objective
     variant.loss = "cross_entropy"
     for key in ("steps", "chunk", "learning_rate"):
         variant.train[key] = config.base[key]
@@ -297,7 +317,8 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
 
     Args:
       config: of the model.
-      base: parameters of the network that are to stay as they are; it learns its own unless given.
+      base: parameters of the network, that stay as they are unless `config.base.tuned`; it learns
+        its own unless given.
     """
     if config.fusion in LATE and config.learner != "metric":
         raise ValueError(
@@ -310,7 +331,9 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
     make = named(LEARNERS, config, "learner")
 
     def of(module: Multimodal) -> Model:
-        network = as_network(module) if base is None else frozen(as_network(module), base)
+        network = as_network(module)
+        if base is not None:
+            network = (begun if config.base.tuned else frozen)(network, base)
         return Model(module, network, make(network, config), None)
 
     independent = config.norm not in ROWS_SHARE and config.learner in EMBEDS

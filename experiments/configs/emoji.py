@@ -46,9 +46,12 @@ def get_config() -> ConfigDict:
             "norm": "calibrated",  # batch statistics in training, the training set's at test
             "fusion": "attention",
             # metric | maml | anil | boil | meta_sgd | maml_pp | reptile | imaml | proto_maml
-            # | hallucinate | am3
+            # | hallucinate | am3 | described | tip_adapter
             "learner": "metric",
-            "side": "",  # am3: kinds of class descriptions, each with an encoder; words, for emoji
+            # am3, described, tip_adapter: kinds of class descriptions, each with an encoder; words,
+            # for emoji.
+            "side": "",
+            "side_weight": 1.0,  # described: each description counts as so many support rows
             "inner": {  # the steps of learners that take gradients, from maml to proto_maml
                 "rate": 0.1,
                 "steps": 5,
@@ -61,12 +64,14 @@ def get_config() -> ConfigDict:
                 # Or a part: network/fusion, network/encoders_image; anil and boil have their own.
                 "adapts": "network,head",
             },
-            # A prototypical network that is trained before all else, at whose features, which stay
-            # as they are, all models are trained. Without steps each model has its own network.
+            # A network that is trained before all else, by prototypes, and stays as it is: all
+            # models are trained at its features. Without steps each model has its own network.
             "base": {
                 "steps": 0,
                 "chunk": 100,
                 "learning_rate": 3e-3,
+                "objective": "own",  # as below: own | leave_one_out | supervised
+                "tuned": False,  # in place of staying as it is, it is what each model begins with
                 # Of the training classes; the models see the others, whose features look as those
                 # of classes never seen do. 1: all train both.
                 "share": 1.0,
@@ -110,7 +115,8 @@ def get_config() -> ConfigDict:
             },
             "loss": "cross_entropy",  # of episodes: cross_entropy | squared_error
             # Also trained and tested on the same episodes: a modality alone, another fusion,
-            # another head, "raw", the nearest centroid on inputs as they are, or "taught".
+            # another head, learner or objective (leave_one_out, supervised, views), "raw", the
+            # nearest centroid on inputs as they are, "taught", or several changes: late+views.
             "compare": "concat,image,audio,text,raw",
             "train": {
                 "steps": 400,

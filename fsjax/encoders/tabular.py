@@ -25,16 +25,30 @@ class MLP(nn.Module):
         return one_token(nn.Dense(self.features)(x))
 
 
+def _at_unit_length(x: Array) -> Array:
+    flat = as_float(x).reshape(len(x), -1).astype(jnp.float32)
+    # The bound stands inside the root, whose derivative at 0 is infinite.
+    return flat / jnp.sqrt(jnp.maximum(jnp.square(flat).sum(-1, keepdims=True), 1e-12))
+
+
 class Raw(nn.Module):
     """The input itself, flattened and scaled to unit length: the baseline without an encoder."""
 
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
         """x [B, ...] -> tokens [B, 1, D], D the number of values of a row."""
-        flat = as_float(x).reshape(len(x), -1).astype(jnp.float32)
-        # The bound stands inside the root, whose derivative at 0 is infinite.
-        norm = jnp.sqrt(jnp.maximum(jnp.square(flat).sum(-1, keepdims=True), 1e-12))
-        return one_token(flat / norm)
+        return one_token(_at_unit_length(x))
+
+
+class UnitLength(nn.Module):
+    """Rows flattened and scaled to unit length, before an encoder."""
+
+    encoder: nn.Module
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
+        """x [B, ...], weight [B] -> tokens of the encoder."""
+        return self.encoder(_at_unit_length(x), weight, train=train)
 
 
 class Standardised(nn.Module):

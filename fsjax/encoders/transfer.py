@@ -5,6 +5,16 @@ import jax
 from fsjax.types import Array, Inputs, Key, Network, Params, Stats
 
 
+def begun(network: Network, params: Params) -> Network:
+    """The network as it is, with parameters that have been learned and go on learning.
+
+    Args:
+      network: rows -> features.
+      params: with which the new network begins.
+    """
+    return network._replace(init=lambda key, inputs: params)
+
+
 def frozen(network: Network, params: Params) -> Network:
     """The network as it is, with parameters that have been learned and learn no more.
 
@@ -13,13 +23,10 @@ def frozen(network: Network, params: Params) -> Network:
       params: with which the new network begins; no gradient reaches them.
     """
 
-    def init(key: Key, inputs: Inputs) -> Params:
-        return params
-
     def apply(params: Params, inputs: Inputs, **options) -> tuple[Array, Stats]:
         return network.apply(jax.lax.stop_gradient(params), inputs, **options)
 
-    return Network(init, apply)
+    return begun(network, params)._replace(apply=apply)
 
 
 def passed_on(modality: str) -> Network:

@@ -1,8 +1,10 @@
 """Few-shot methods: each factory gives a `fsjax.types.Learner`."""
 
 from fsjax.learners.am3 import am3
+from fsjax.learners.described import described
 from fsjax.learners.hallucinate import hallucinate
 from fsjax.learners.maml import maml
 from fsjax.learners.metric import metric
+from fsjax.learners.tip_adapter import tip_adapter
 
-__all__ = ["am3", "hallucinate", "maml", "metric"]
+__all__ = ["am3", "described", "hallucinate", "maml", "metric", "tip_adapter"]

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fsjax.learners.descriptions import of_kind
 from fsjax.learners.metric import MetricTask, metric
 from fsjax.types import Array, Head, Inputs, Key, Learner, Network, Params, Support
 
@@ -60,7 +61,7 @@ def am3(network: Network, side: Mapping[str, Network], head: Head, *, hidden: in
         features = alone.adapt(params, support).fitted.shape[-1]
         kinds = {}
         for kind, key in zip(sorted(side), keys, strict=True):
-            described = _of_kind(support.side, kind)
+            described = of_kind(support.side, kind)
             own = side[kind].init(key, described)
             e, _ = side[kind].apply(own, described)
             made = Told(features, hidden).init(jax.random.fold_in(key, 1), e)
@@ -74,7 +75,7 @@ def am3(network: Network, side: Mapping[str, Network], head: Head, *, hidden: in
         places = [task.fitted]
         logits = [jnp.where(support.labels.any(0), 0.0, -jnp.inf)]
         for kind in sorted(side):
-            described = _of_kind(support.side, kind)
+            described = of_kind(support.side, kind)
             place, against = told(params["side"][kind], kind, described, places[0].shape[-1])
             places.append(place)
             logits.append(jnp.where(described.present[kind] > 0, -against, -jnp.inf))
@@ -82,13 +83,6 @@ def am3(network: Network, side: Mapping[str, Network], head: Head, *, hidden: in
         return task._replace(fitted=jnp.einsum("kw,kwd->wd", shares, jnp.stack(places)))
 
     return Learner(init, adapt, alone.predict)
-
-
-def _of_kind(side: Inputs, kind: str) -> Inputs:
-    if kind not in side.values:
-        there = ", ".join(side.values) or "none"
-        raise ValueError(f"classes have no description {kind!r}; there is {there}")
-    return Inputs({kind: side.values[kind]}, {kind: side.present[kind]})
 
 
 def _shares(logits: Array) -> Array:

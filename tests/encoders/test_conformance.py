@@ -13,7 +13,7 @@ from fsjax.encoders.audio import ConvAudio
 from fsjax.encoders.image import Conv4, Halved, ResNet12, StridedConv4
 from fsjax.encoders.layers import spatial_tokens
 from fsjax.encoders.norms import CalibratedNorm, GroupNorm
-from fsjax.encoders.tabular import MLP, Raw, Standardised
+from fsjax.encoders.tabular import MLP, Raw, Standardised, UnitLength
 from fsjax.encoders.text import ByteTransformer, CharNgrams
 
 RNG = np.random.default_rng(0)
@@ -42,6 +42,7 @@ TINY = {
     "ngrams_dropout": (lambda norm: CharNgrams(4, (1, 2, 3), 16, 0.5), TEXT, (1, 12)),
     "mlp": (lambda norm: MLP((5,), 4), floats(6), (1, 4)),
     "linear": (lambda norm: MLP((), 4), floats(6), (1, 4)),
+    "linear_unit": (lambda norm: UnitLength(MLP((), 4)), floats(6), (1, 4)),
     "mlp_standardised": (lambda norm: Standardised(MLP((5,), 4)), floats(6), (1, 4)),
     "raw": (lambda norm: Raw(), floats(2, 3), (1, 6)),
 }
@@ -245,3 +246,11 @@ def test_raw_rows_have_length_one_and_zeros_stay_zeros():
     x = floats(4) * np.array([[1.0], [1e3], [0.0]], np.float32)
     values = Raw().apply({}, x, jnp.ones(ROWS)).values[:, 0]
     np.testing.assert_allclose(np.linalg.norm(values, axis=1), [1, 1, 0], rtol=1e-5)
+
+
+def test_rows_at_unit_length_are_encoded_alike_whatever_their_length():
+    x = floats(4)
+    module = UnitLength(Raw())
+    long, short = (module.apply({}, c * x, jnp.ones(ROWS)).values for c in (1e3, 1e-2))
+    np.testing.assert_allclose(long, short, rtol=1e-5)
+    np.testing.assert_allclose(long[:, 0], x / np.linalg.norm(x, axis=1)[:, None], rtol=1e-5)

@@ -11,6 +11,8 @@ from experiments.configs import (
     emoji,
     emoji_heads,
     emoji_triangular,
+    grocery_recipes,
+    leaf_recipes,
     omniglot,
     omniglot_maml,
     omniglot_papers,
@@ -81,6 +83,28 @@ def test_heads_are_compared_each_with_all_else_alike():
     for variant in variants.values():
         variant.head = config.head
         assert variant.to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize("module", [grocery_recipes, leaf_recipes])
+def test_recipes_are_told_apart_by_what_is_trained_how_and_by_what_the_classes_are_told(module):
+    variants = build.models(module.get_config())
+    found = {(v.learner, v.head, v.objective, v.train.steps > 0) for v in variants.values()}
+    assert len(found) == len(variants)
+    assert variants["supervised"].objective == "supervised"
+    assert variants["raw"].encoders.image == variants["raw+ridge"].encoders.image == "raw"
+    assert variants["raw+ridge"].train.steps == 0 and variants["raw+ridge"].head == "ridge"
+    assert all(build.model(variant).fast is not None for variant in variants.values())
+
+
+def test_what_needs_descriptions_says_so():
+    config = emoji.get_config()
+    for learner in build.TOLD:
+        config.learner = learner
+        with pytest.raises(ValueError, match=f"config.learner='{learner}' wants class desc"):
+            build.model(config)
+    config.update(learner="am3", head="ridge", side="words")
+    with pytest.raises(ValueError, match="take a head of prototype, relation"):
+        build.model(config)
 
 
 def test_one_of_the_models_compared_may_have_several_changes_one_after_another():

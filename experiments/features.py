@@ -1,0 +1,117 @@
+"""What files are seen through where nothing of ours has trained: published encoders, or features
+that need no weights.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from PIL import Image
+
+from experiments import build, cache
+from experiments.names import check_name
+from fsjax.data.files import Sizes
+from fsjax.data.preprocess import bags_of_ngrams, resize_image
+from fsjax.pretrained import Pretrained
+from fsjax.types import Inputs
+
+
+class Embed(NamedTuple):
+    """Features that nothing of ours has trained."""
+
+    name: str
+    embed: Callable[[np.ndarray], np.ndarray]  # rows [N, ...] -> [N, D] float32
+    standardise: bool  # by the mean and deviation of the support rows
+    sizes: Mapping[str, int]  # of `Sizes`, those that it wants
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    return x.reshape(len(x), -1).astype(np.float32)
+
+
+def _pixels(x: np.ndarray) -> np.ndarray:
+    if x.shape[1] > PIXELS:
+        x = np.stack([resize_image(Image.fromarray(image), PIXELS) for image in x])
+    return _flat(x)
+
+
+def _heard(x: np.ndarray) -> np.ndarray:
+    """The loudest 40 dB, begun at the first frame within 20 dB of the loudest point and silent
+    after the last: [N, frames, bands] in dB -> [N, frames * bands] in 0..1.
+    """
+    level = np.clip(1 + (x - x.max(axis=(1, 2), keepdims=True)) / 40, 0, 1)
+    out = np.zeros_like(level, np.float32)
+    for aligned, frames in zip(out, level, strict=True):
+        first, last = np.flatnonzero(frames.max(1) >= 0.5)[[0, -1]]
+        aligned[: last + 1 - first] = frames[first : last + 1]
+    return _flat(out)
+
+
+def _ngrams(codes: np.ndarray) -> np.ndarray:
+    """Texts of `encode_texts` as bags of n-grams: [N, L] -> [N, 1024]."""
+    texts = [bytes((row[row > 0] - 1).astype(np.uint8)).decode("utf-8", "ignore") for row in codes]
+    return bags_of_ngrams(texts)
+
+
+PIXELS = 32
+# By kind of rows: what makes features of them where nothing is trained.
+EMBEDS: dict[str, Embed] = {
+    "image": Embed("pixels", _pixels, True, {"image": PIXELS}),
+    "audio": Embed("log-mel frames", _heard, False, {}),
+    "text": Embed("n-grams of letters", _ngrams, False, {"text": 256}),
+    "numbers": Embed("numbers", _flat, True, {}),
+}
+# Of `build.PRETRAINED`, what sees them better, and the sizes that it wants.
+PUBLISHED = {"image": ("efficientnet_lite0", {"image": 160}), "text": ("minilm", {"text": 1024})}
+SIZES = Sizes(image=160, frames=96, text=1024)  # that serve all of these
+FEATURES = ("published", "plain")
+
+
+def kind_of(x: np.ndarray) -> str:
+    """What rows are, by their type and shape."""
+    if x.dtype == np.uint8:
+        return "image"
+    if np.issubdtype(x.dtype, np.integer):
+        return "text"
+    return "audio" if x.ndim > 2 else "numbers"
+
+
+def embed_of(kind: str, features: str) -> tuple[Embed, str]:
+    """What makes features of rows of a kind, and what to do for better ones.
+
+    Args:
+      kind: as of `kind_of`.
+      features: "published" or "plain".
+
+    Raises:
+      ValueError: if features are neither.
+    """
+    check_name(FEATURES, features, "features")
+    if features == "plain" or kind not in PUBLISHED:
+        return EMBEDS[kind], ""
+    name, sizes = PUBLISHED[kind]
+    try:
+        encoder = build.PRETRAINED[name]()
+    except ImportError as error:
+        return EMBEDS[kind], f"; {name} would see {kind} better: {error}"
+    return Embed(name, partial(cache.features, encoder), False, sizes), ""
+
+
+def of_those_there(
+    embed: Callable[[np.ndarray], np.ndarray], inputs: Inputs, modality: str
+) -> np.ndarray:
+    """Features of the rows that have a modality, zeros for the others."""
+    x, there = np.asarray(inputs.values[modality]), np.flatnonzero(inputs.present[modality])
+    some = embed(x[there] if len(there) else x[:1])
+    z = np.zeros((len(x), *some.shape[1:]), np.float32)
+    z[there] = some[: len(there)]
+    return z
+
+
+def read_for(encoder: Pretrained) -> jax.ShapeDtypeStruct:
+    """A row as it is to be read for a published encoder."""
+    if encoder.modality == "image":
+        return jax.ShapeDtypeStruct((SIZES.image, SIZES.image, 3), np.uint8)
+    return jax.ShapeDtypeStruct((SIZES.text,), np.int32)
