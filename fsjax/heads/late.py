@@ -51,7 +51,8 @@ def late(head: Head, *, modalities: int, trust: Trust = alike) -> Head:
     """Adds the logits of a head of each modality, by learned weights and where it is there.
 
     A class of which the support set has no row in a modality gets there the mean logit of the
-    others, which says nothing for or against it.
+    others times a learned factor: at first that says nothing for or against it, and then it is how
+    near a query has to come to other classes to be no row of this one.
 
     Args:
       head: fitted to each modality by itself, to the rows that have it, with parameters of its own.
@@ -70,7 +71,8 @@ def late(head: Head, *, modalities: int, trust: Trust = alike) -> Head:
     def init(key, z, y):
         rows, labels, _ = _apart(z, y, modalities)
         of_each = jax.vmap(head.init)(jax.random.split(key, modalities), rows, labels)
-        return {"each": of_each, "weights": jnp.zeros(modalities)}
+        zeros = jnp.zeros(modalities)
+        return {"each": of_each, "weights": zeros, "unknown": zeros}
 
     def fit(params, z, y):
         rows, labels, _ = _apart(z, y, modalities)
@@ -83,7 +85,8 @@ def late(head: Head, *, modalities: int, trust: Trust = alike) -> Head:
         logits = jax.vmap(head.score)(params["each"], fitted, rows)  # [M, Q, W]
         known = known[:, None]
         middle = jnp.where(known, logits, 0.0).sum(-1) / jnp.maximum(known.sum(-1), 1)
-        said = jnp.where(known, logits, middle[..., None])
+        of_others = middle * jnp.exp(params["unknown"])[:, None]
+        said = jnp.where(known, logits, of_others[..., None])
         return jnp.einsum("m,mq,mqw->qw", counts, there, said)
 
     return Head(init, fit, score)

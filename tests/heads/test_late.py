@@ -37,7 +37,8 @@ def answered(request):
 
     @jax.jit
     def run():
-        params = head.init(KEY, Z, LABELS) | {"weights": jnp.array([0.3, -0.2])}
+        learned = {"weights": jnp.array([0.3, -0.2]), "unknown": jnp.array([0.1, -0.4])}
+        params = head.init(KEY, Z, LABELS) | learned
         loss = lambda *rows: jax.nn.log_softmax(logits(*rows))[:, 0].sum()  # noqa: E731
         of_zeros = jax.grad(loss, (0, 1, 3))(params, 0 * Z, LABELS, 0 * Q)
         padded = np.pad(Z, ((2, 0), (0, 0)), constant_values=5.0)
@@ -54,7 +55,7 @@ def test_logits_are_those_of_each_modality_added_up(answered):
         own, labels = jax.tree.map(lambda x, m=m: x[m], params["each"]), LABELS * THERE[m][:, None]
         known = [0, 1, 2] if m == 0 else [0, 1]
         said = naive.prototype(own, ROWS[m], labels[:, known], QUERIES[m])
-        full = np.repeat(said.mean(1, keepdims=True), 3, axis=1)  # neither for nor against
+        full = np.repeat(said.mean(1, keepdims=True), 3, axis=1) * np.exp(params["unknown"][m])
         full[:, known] = said
         counts = np.exp(params["weights"][m]) * trust(jnp.float32(ROWS[m]), labels)
         expected += np.asarray(counts) * full * ASKED[m][:, None]
