@@ -36,7 +36,8 @@ def get_config() -> ConfigDict:
             # Modalities, and descriptions of classes, seen once through a published encoder whose
             # features are table rows from then on: image:efficientnet_lite0,text:minilm
             "frozen": "",
-            # A frozen modality has that of table rows, unless this is linear, mlp or raw.
+            # A frozen modality has that of table rows, unless this is linear, linear_unit, mlp or
+            # raw.
             "encoders": {
                 "image": "conv4",
                 "text": "ngrams",
