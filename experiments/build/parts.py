@@ -72,7 +72,8 @@ LOSSES = {"cross_entropy": losses.cross_entropy, "squared_error": losses.squared
 # What of a teacher its student is to match.
 MATCHES: dict[str, Callable[[ConfigDict], distillation.Match]] = {
     "probabilities": lambda teacher: distillation.softened(temperature=teacher.temperature),
-    "relations": lambda teacher: distillation.related(),
+    "neighbours": lambda teacher: distillation.neighbouring(temperature=teacher.temperature),
+    "distances": lambda teacher: distillation.related(),
 }
 TAUGHT = "taught"  # a model's name among those compared says that it has a teacher
 LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {

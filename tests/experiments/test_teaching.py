@@ -80,7 +80,7 @@ RUN = "the run"
         ({"teacher.workdir": "nowhere"}, "nowhere holds no run"),
         ({"teacher.workdir": RUN, "data.splits": "halves"}, "data.splits was 'digest' and is"),
         ({"teacher.workdir": RUN, "modalities": "tabular"}, "sees image, which config.modalities"),
-        ({"teacher.match": "relation"}, r"config\.teacher\.match=.*did you mean 'relations'"),
+        ({"teacher.match": "neighbour"}, r"config\.teacher\.match=.*mean 'neighbours'"),
         ({"teacher.weight": -1.0}, "must not be negative"),
         ({"teacher.temperature": 0.0, "teacher.match": "probabilities"}, "must be positive"),
         ({"base.steps": 1, "compare": "taught"}, "config.base.steps=0"),
