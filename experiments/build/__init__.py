@@ -10,7 +10,6 @@ from experiments.build.networks import (
     encoder_name,
 )
 from experiments.build.objectives import (
-    DISTILLATION,
     OBJECTIVES,
     Teacher,
     Training,
@@ -21,6 +20,7 @@ from experiments.build.objectives import (
 from experiments.build.parts import (
     CENTRED,
     DISTANCES,
+    DISTILLATION,
     EMBEDS,
     GENERATORS,
     HEADS,

@@ -10,6 +10,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.build.parts import (
+    DISTILLATION,
     EMBEDS,
     LATE,
     LEARNERS,
@@ -68,8 +69,6 @@ TRAINS = {
     "generation": ("hallucinate",),
     "reptile": ("reptile", "maml", "anil", "boil"),
 }
-# The objective of a model that has a teacher.
-DISTILLATION = "distillation"
 WATCH = {"accuracy": accuracy}
 
 

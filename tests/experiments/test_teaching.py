@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from experiments import build, jobs, results, teaching, train
+from experiments.configs import emoji
 from fsjax.data.pool import make_pool
 from tests.experiments.test_train import small, write_npz
 
@@ -95,6 +96,14 @@ def test_what_cannot_be_taught_is_refused_before_training(taught, tmp_path, chan
     with pytest.raises(ValueError, match=said):
         train.train(config, tmp_path / "work")
     assert not list(tmp_path.glob("work/models/*/checkpoints"))
+
+
+def test_a_model_is_taught_whatever_else_is_changed_and_in_whatever_order():
+    config = emoji.get_config()
+    config.compare = "taught+maml,image+matching+taught"
+    _, maml, matching = build.models(config).values()
+    assert maml.objective == matching.objective == "distillation"
+    assert (maml.learner, matching.head, matching.modalities) == ("maml", "matching", "image")
 
 
 def test_a_teacher_that_was_not_trained_is_refused(taught, tmp_path):
