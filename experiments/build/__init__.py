@@ -10,7 +10,6 @@ from experiments.build.networks import (
     encoder_name,
 )
 from experiments.build.objectives import (
-    DISTILLATION,
     OBJECTIVES,
     Teacher,
     Training,
@@ -22,6 +21,7 @@ from experiments.build.parts import (
     CENTRED,
     CHOSEN,
     DISTANCES,
+    DISTILLATION,
     EMBEDS,
     GENERATORS,
     HEADS,

@@ -10,6 +10,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.build.parts import (
+    DISTILLATION,
     EMBEDS,
     LATE,
     LEARNERS,
@@ -72,8 +73,6 @@ TRAINS = {
     "generation": ("hallucinate",),
     "reptile": ("reptile", "maml", "anil", "boil"),
 }
-# The objective of a model that has a teacher.
-DISTILLATION = "distillation"
 WATCH = {"accuracy": accuracy}
 
 
@@ -287,10 +286,11 @@ def _taught(config: ConfigDict, model: Model, teacher: Teacher) -> Objective:
     settings = config.teacher
     match = pick(MATCHES, settings.match, "teacher.match")(settings)
     learners = (config.learner, teacher.config.learner)
-    if settings.match == "relations" and learners != ("metric", "metric"):
+    if settings.match != "probabilities" and learners != ("metric", "metric"):
         raise ValueError(
-            "config.teacher.match='relations' compares features of the learner metric, and student "
-            f"and teacher are {' and '.join(learners)}: take config.teacher.match=probabilities"
+            f"config.teacher.match={settings.match!r} compares rows of the learner metric, and "
+            f"student and teacher are {' and '.join(learners)}: take "
+            "config.teacher.match=probabilities"
         )
     sides = (config, model, True), (teacher.config, teacher.model, False)
     options = {"weight": settings.weight, "loss": named(LOSSES, config, "loss"), "watch": WATCH}

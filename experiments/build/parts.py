@@ -73,9 +73,11 @@ LOSSES = {"cross_entropy": losses.cross_entropy, "squared_error": losses.squared
 # What of a teacher its student is to match.
 MATCHES: dict[str, Callable[[ConfigDict], distillation.Match]] = {
     "probabilities": lambda teacher: distillation.softened(temperature=teacher.temperature),
-    "relations": lambda teacher: distillation.related(),
+    "neighbours": lambda teacher: distillation.neighbouring(temperature=teacher.temperature),
+    "distances": lambda teacher: distillation.related(),
 }
 TAUGHT = "taught"  # a model's name among those compared says that it has a teacher
+DISTILLATION = "distillation"  # the objective of those that have one
 LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
     "metric": lambda network, config: metric(network, head(config)),
     "maml": lambda network, config: _maml(network, config),
@@ -250,7 +252,8 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
     known = [*modalities, *FUSIONS, *HEADS, *LEARNERS, *TRAINED, "raw", TAUGHT]
     for name in compared:
         variant = config.copy_and_resolve_references()
-        for part in name.split("+"):
+        # A learner that is named brings its own objective, so that who teaches it comes last.
+        for part in sorted(name.split("+"), key=TAUGHT.__eq__):
             check_name(known, part, "compare")
             _change(variant, part, modalities)
         variants.setdefault(name, variant)
@@ -266,7 +269,7 @@ def _change(variant: ConfigDict, name: str, modalities: tuple[str, ...]) -> None
         variant.update(learner="metric", objective="own")
         variant.train.steps = 0
     elif name == TAUGHT:
-        variant.objective = "distillation"
+        variant.objective = DISTILLATION
     elif name in HEADS:
         variant.update(head=name, learner="metric")
     elif name in LEARNERS:

@@ -98,9 +98,11 @@ def get_config() -> ConfigDict:
             "teacher": {
                 "workdir": "",  # of a run on the same data; empty: a model of this one teaches
                 "model": "",  # its name; empty: the first one
-                "match": "relations",  # of all rows of an episode | probabilities, of its queries
-                "weight": 1.0,  # of what the student has to match, beside the loss of its queries
-                "temperature": 4.0,  # of the probabilities
+                # What a student has to match: probabilities of the queries' classes | neighbours,
+                # of the other rows for which each could be taken | distances of all rows.
+                "match": "neighbours",
+                "weight": 1.0,  # beside the loss of the queries
+                "temperature": 4.0,  # of probabilities and neighbours
             },
             "head": "prototype",  # of the learners metric and hallucinate
             "distance": "squared_euclidean",  # of the heads prototype, feat and soft_kmeans

@@ -16,6 +16,5 @@ def get_config() -> ConfigDict:
     config = leaf_fusions.get_config()
     config.compare = "image,image+taught"
     config.encoders.image = "conv4_strided"  # cheap: the measured numbers carry the teacher
-    config.teacher.weight = 100.0
     config.train.update(queries=2, steps=200)
     return config

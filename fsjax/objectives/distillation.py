@@ -15,10 +15,11 @@ Loss = Callable[[Array, Array], Array]  # logits [Q, W], targets [Q, W] -> []
 
 
 class Seen(NamedTuple):
-    """What a model makes of an episode."""
+    """What a model makes of an episode; R rows, support and query. None: it has none."""
 
     logits: Array  # [Q, W] of the queries
-    features: Array | None  # [S + Q, D] of support and query, finite; None: it has none
+    features: Array | None  # [R, D], zero for padding
+    neighbours: Array | None  # [R, R] logits, every row a class of its own
 
 
 See = Callable[[Params, Episode, Key], Seen]
@@ -26,7 +27,7 @@ Match = Callable[[Seen, Seen, Episode], Array]  # of the student, of the teacher
 
 
 def predicted(learner: Learner, *, train: bool) -> See:
-    """Any learner's logits, and no features.
+    """Any learner's logits, and nothing of its rows.
 
     Args:
       learner: the few-shot method.
@@ -37,25 +38,26 @@ def predicted(learner: Learner, *, train: bool) -> See:
         key_adapt, key_predict = jax.random.split(key)
         task = learner.adapt(params, episode.support, key=key_adapt, train=train)
         logits = learner.predict(params, task, episode.query, key=key_predict, train=train)
-        return Seen(logits, None)
+        return Seen(logits, None, None)
 
     return see
 
 
 def compared(embed: Callable[[Params, Episode, Key], tuple[Array, Array]], head: Head) -> See:
-    """Logits and features of a metric learner, every row embedded once.
+    """What a metric learner makes of an episode, every row embedded once.
 
     Args:
-      embed: parameters of a network, episode, key -> features of support [S, ...] and
-        query rows [Q, ...], zero for padding.
+      embed: parameters of a network, episode, key -> features of support [S, ...] and query rows
+        [Q, ...], zero for padding.
       head: of the learner, whose parameters are {"network": ..., "head": ...}.
     """
 
     def see(params: Params, episode: Episode, key: Key) -> Seen:
         z, query = embed(params["network"], episode, key)
         task = head.fit(params["head"], z, episode.support.labels)
-        rows = jnp.concatenate([z, query])
-        return Seen(head.score(params["head"], task, query), rows.reshape(len(rows), -1))
+        logits, rows = head.score(params["head"], task, query), jnp.concatenate([z, query])
+        each = head.fit(params["head"], rows, jnp.eye(len(rows)))
+        return Seen(logits, rows.reshape(len(rows), -1), head.score(params["head"], each, rows))
 
     return see
 
@@ -75,19 +77,31 @@ def softened(*, temperature: float) -> Match:
     Raises:
       ValueError: if the temperature is not positive.
     """
-    if temperature <= 0:
-        raise ValueError(f"the temperature must be positive, got {temperature}")
+    divergence = _softened_divergence(temperature)
 
     def match(student: Seen, teacher: Seen, episode: Episode) -> Array:
-        chex.assert_equal_shape([student.logits, teacher.logits])
-        weight = (episode.targets.sum(-1) > 0).astype(student.logits.dtype)
-        # where before the divergence: that of a row that is ignored may be infinite.
-        ours, theirs = (
-            jnp.where(weight[:, None] > 0, seen.logits / temperature, 0.0)
-            for seen in (student, teacher)
-        )
-        apart = optax.kl_divergence(jax.nn.log_softmax(ours), jax.nn.softmax(theirs))
-        return temperature**2 * weighted_mean(apart, weight)
+        given = jnp.broadcast_to(episode.targets.sum(-1, keepdims=True) > 0, student.logits.shape)
+        return divergence(student.logits, teacher.logits, given)
+
+    return match
+
+
+def neighbouring(*, temperature: float) -> Match:
+    """How far the student is from the teacher in which other rows of the episode each row is taken
+    for: the softened similarities of SEED (Fang et al. 2021, https://arxiv.org/abs/2101.04731),
+    among the rows of an episode and by the models' own heads.
+
+    An episode has many more pairs of rows than of queries and classes.
+
+    Args and Raises as in `softened`.
+
+    Returns:
+      (student, teacher, episode) -> the mean divergence in nats, times the square.
+    """
+    divergence = _softened_divergence(temperature)
+
+    def match(student: Seen, teacher: Seen, episode: Episode) -> Array:
+        return divergence(student.neighbours, teacher.neighbours, _pairs(episode))
 
     return match
 
@@ -104,12 +118,32 @@ def related() -> Match:
 
     def match(student: Seen, teacher: Seen, episode: Episode) -> Array:
         chex.assert_rank([student.features, teacher.features], 2)
-        given = jnp.concatenate([episode.support.labels, episode.targets]).sum(-1) > 0
-        pairs = (given[:, None] & given & ~jnp.eye(len(given), dtype=bool)).astype(jnp.float32)
+        pairs = _pairs(episode).astype(jnp.float32)
         ours, theirs = (_relative_distances(seen.features, pairs) for seen in (student, teacher))
         return weighted_mean(optax.huber_loss(ours, theirs), pairs)
 
     return match
+
+
+def _softened_divergence(temperature: float) -> Callable[[Array, Array, Array], Array]:
+    """(student's, teacher's logits [B, C], which are there [B, C]) -> [] over rows with any."""
+    if temperature <= 0:
+        raise ValueError(f"the temperature must be positive, got {temperature}")
+
+    def divergence(student: Array, teacher: Array, given: Array) -> Array:
+        chex.assert_equal_shape([student, teacher, given])
+        # exp(-1e9) is zero, and unlike minus infinity it has a finite product with zero.
+        student, teacher = (jnp.where(given, x / temperature, -1e9) for x in (student, teacher))
+        apart = optax.kl_divergence(jax.nn.log_softmax(student), jax.nn.softmax(teacher))
+        return temperature**2 * weighted_mean(apart, given.any(-1).astype(apart.dtype))
+
+    return divergence
+
+
+def _pairs(episode: Episode) -> Array:
+    """Whether [R, R] are two rows that are there, and not one beside itself."""
+    given = jnp.concatenate([episode.support.labels, episode.targets]).sum(-1) > 0
+    return given[:, None] & given & ~jnp.eye(len(given), dtype=bool)
 
 
 def _relative_distances(z: Array, pairs: Array) -> Array:
@@ -142,7 +176,7 @@ def distillation(
       student: parameters, episode, key -> what it makes of the episode; its parameters learn.
       teacher: the same of the teacher.
       teacher_params: the teacher's.
-      match: how far one is from the other, `softened` or `related`.
+      match: how far one is from the other: `softened`, `neighbouring` or `related`.
       weight: factor of `match`.
       loss: of the student's logits and targets.
       watch: further figures of the same, reported and not optimised.

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from experiments import build, jobs, results, teaching, train
+from experiments.configs import emoji
 from fsjax.data.pool import make_pool
 
 
@@ -79,7 +80,7 @@ RUN = "the run"
         ({"teacher.workdir": "nowhere"}, "nowhere holds no run"),
         ({"teacher.workdir": RUN, "data.splits": "halves"}, "data.splits was 'digest' and is"),
         ({"teacher.workdir": RUN, "modalities": "tabular"}, "sees image, which config.modalities"),
-        ({"teacher.match": "relation"}, r"config\.teacher\.match=.*did you mean 'relations'"),
+        ({"teacher.match": "neighbour"}, r"config\.teacher\.match=.*mean 'neighbours'"),
         ({"teacher.weight": -1.0}, "must not be negative"),
         ({"teacher.temperature": 0.0, "teacher.match": "probabilities"}, "must be positive"),
         ({"base.steps": 1, "compare": "taught"}, "config.base.steps=0"),
@@ -94,6 +95,14 @@ def test_what_cannot_be_taught_is_refused_before_training(taught, tmp_path, chan
     with pytest.raises(ValueError, match=said):
         train.train(config, tmp_path / "work")
     assert not list(tmp_path.glob("work/models/*/checkpoints"))
+
+
+def test_a_model_is_taught_whatever_else_is_changed_and_in_whatever_order():
+    config = emoji.get_config()
+    config.compare = "taught+maml,image+matching+taught"
+    _, maml, matching = build.models(config).values()
+    assert maml.objective == matching.objective == "distillation"
+    assert (maml.learner, matching.head, matching.modalities) == ("maml", "matching", "image")
 
 
 def test_a_teacher_that_was_not_trained_is_refused(taught, tmp_path):

@@ -16,6 +16,7 @@ from fsjax.objectives.distillation import (
     Seen,
     compared,
     distillation,
+    neighbouring,
     predicted,
     related,
     softened,
@@ -57,7 +58,11 @@ NETWORKS = {"student": linear("x", 2), "teacher": linear("xy", 4)}
 LEARNERS = {name: metric(network, HEAD) for name, network in NETWORKS.items()}
 PARAMS = {name: LEARNERS[name].init(KEY, EPISODE.support) for name in LEARNERS}
 SEE = {name: compared(partial(embed_episode, NETWORKS[name]), HEAD) for name in NETWORKS}
-MATCHES = {"softened": softened(temperature=3.0), "related": related()}
+MATCHES = {
+    "softened": softened(temperature=3.0),
+    "neighbouring": neighbouring(temperature=3.0),
+    "related": related(),
+}
 
 
 def objective(match, params=PARAMS["teacher"], **options):
@@ -90,7 +95,23 @@ def naive_related(student, teacher):
     return np.where(error <= 1, error**2 / 2, error - 0.5).mean()
 
 
-NAIVE = {"softened": naive_softened, "related": naive_related}
+def naive_neighbouring(student, teacher):
+    """Every row among the eight others, by distances over the head's temperature."""
+    logits = []
+    for name, (_, z) in (("student", student), ("teacher", teacher)):
+        scale = 3.0 * np.exp(PARAMS[name]["head"]["log_temperature"])
+        others = [np.delete(z, i, 0) for i in range(9)]
+        logits.append([-np.square(o - r).sum(1) / scale for o, r in zip(others, z, strict=True)])
+    ours, theirs = (np.array(x) for x in logits)
+    apart = softmax(theirs, 1) * (log_softmax(theirs, 1) - log_softmax(ours, 1))
+    return 9.0 * apart.sum(1).mean()
+
+
+NAIVE = {
+    "softened": naive_softened,
+    "neighbouring": naive_neighbouring,
+    "related": naive_related,
+}
 
 
 @pytest.fixture(scope="module", params=MATCHES)
@@ -172,10 +193,11 @@ def test_a_student_like_its_teacher_has_nothing_to_learn_from_it(found):
 
 def test_relations_do_not_change_if_the_teacher_is_scaled_and_rows_may_be_equal():
     z = jnp.array(RNG.normal(size=(9, 3)), jnp.float32)
-    student = Seen(None, z.at[1].set(z[0]))
+    student = Seen(None, z.at[1].set(z[0]), None)
 
     def apart(z, factor=1.0):
-        return related()(Seen(None, z), Seen(None, factor * student.features), EPISODE)
+        teacher = Seen(None, factor * student.features, None)
+        return related()(Seen(None, z, None), teacher, EPISODE)
 
     np.testing.assert_allclose(apart(z, 5.0), apart(z), rtol=1e-5)
     assert np.isfinite(jax.grad(apart)(student.features)).all()
