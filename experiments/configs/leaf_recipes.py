@@ -1,7 +1,7 @@
 """Recipes of transfer on leaves: measured vectors as they are, and what is made of them.
 
 Claim: none yet.
-Cost: not measured yet.
+Cost: not measured.
 Command: python -m experiments.train --config=experiments/configs/leaf_recipes.py
     --config.data.path=FOLDER/leaf64.npz
 """

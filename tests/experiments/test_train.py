@@ -377,9 +377,9 @@ def test_what_cannot_be_trained_at_the_features_of_a_base_says_so_before_it_is_t
         train.train(config, tmp_path / "work")
 
 
-def test_a_base_that_is_tuned_is_where_a_model_begins_and_not_where_it_stays(finished):
-    config = finished[0].copy_and_resolve_references()
-    config.update(compare="raw", objective="leave_one_out")
+def test_a_base_that_is_tuned_is_where_a_model_begins_and_not_where_it_stays(tmp_path):
+    config = small(write_npz(tmp_path / "data.npz"))
+    config.update(modalities="tabular", fusion="plain", compare="", objective="leave_one_out")
     config.base.update(steps=1, objective="supervised", tuned=True)
     alone = build.base(config)
     assert (alone.objective, alone.head, alone.base.steps) == ("supervised", "prototype", 0)
