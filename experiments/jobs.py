@@ -46,7 +46,7 @@ def prepare(config: ConfigDict, train: Pool, base: Params | None = None) -> Job:
       config: of the model.
       train: the training classes.
       base: parameters of a network that has been trained and stays as it is; rows are encoded
-        once. Only for a model that `check_base` does not refuse.
+        once. Only for a model that `check_bases` does not refuse.
     """
     model = build.model(config, base)
     trained, rows = model, train
@@ -77,13 +77,18 @@ def _first_state(
     return init_state(key_run, params, optimizer)
 
 
-def check_base(config: ConfigDict, name: str) -> None:
-    """Checks that a model of a run can be trained at the features of the run's base.
+def check_bases(config: ConfigDict) -> None:
+    """Checks that all models of a run can be trained at the features of the run's base.
 
     Raises:
-      ValueError: if it has another network, or its rows cannot be encoded before training.
+      ValueError: naming it, if one has another network, or rows that cannot be encoded before.
     """
-    variant = build.models(config)[name]
+    for name, variant in build.models(config).items():
+        if variant.train.steps:
+            _check_base(config, name, variant)
+
+
+def _check_base(config: ConfigDict, name: str, variant: ConfigDict) -> None:
     parts = ("modalities", "encoders", "fusion", "norm")
     if any(variant[part] != config[part] for part in parts) or variant.head in build.CENTRED:
         raise ValueError(
@@ -145,15 +150,9 @@ def train(
     log = _Log(folder / "metrics.jsonl", progress)
     state = saved.restore(job.state)
     log.resume(int(state.step))
-    chunk = partial(
-        train_chunk,
-        sample=job.training.sample,
-        objective=job.training.objective,
-        optimizer=job.optimizer,
-    )
     state = run(
         state,
-        chunk=lambda state, steps: chunk(state, num_steps=steps),
+        chunk=lambda state, steps: train_chunk(state, num_steps=steps, **trains_with(job)),
         num_steps=settings.steps,
         chunk_steps=settings.chunk,
         hooks=[
@@ -166,6 +165,12 @@ def train(
         patience=settings.patience or None,
     )
     return state.best.params
+
+
+def trains_with(job: Job) -> dict[str, Any]:
+    """What `train_chunk` takes of a job, besides the state and the number of steps."""
+    how = job.training
+    return {"sample": how.sample, "objective": how.objective, "optimizer": job.optimizer}
 
 
 def trained_params(job: Job, folder: Path) -> Params:

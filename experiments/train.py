@@ -1,6 +1,8 @@
 """Trains the models of a config, evaluates them on the same test episodes and reports.
 
-    python -m experiments.train [--config FILE] [--config.key=value ...] [--workdir DIR]
+    python -m experiments.train [--config FILE] [--config.key=value ...] [--workdir DIR] [--dry-run]
+
+With --dry-run it compiles the training of every model, tells memory and cost, and stops.
 
 Run again with the same work directory, it resumes where it was. SIGTERM and SIGUSR1 let the
 running chunk end and save it, and the command ends with the code 75: run me again. Ctrl-C does the
@@ -23,6 +25,7 @@ from experiments import (
     command,
     conditions,
     devices,
+    dry_run,
     inputs,
     inspection,
     jobs,
@@ -39,6 +42,7 @@ from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
 from fsjax.types import Params, Pool
 
+DRY_RUN = flags.DEFINE_bool("dry-run", False, "Compile, tell memory and cost, and stop.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where results go; runs/DATE by default.")
 
 
@@ -91,9 +95,7 @@ def with_base(
     stop: Stop,
 ) -> tuple[Params, Mapping[str, Pool]]:
     """Trains the network at whose features all models are trained: -> it, and their pools."""
-    for name, variant in build.models(config).items():
-        if variant.train.steps:
-            jobs.check_base(config, name)
+    jobs.check_bases(config)
     alone = build.base(config)
     parts = build.base_tables(config, train)
     first, others = (devices.everywhere(config, make_pool(part)) for part in parts)
@@ -170,6 +172,9 @@ def main(argv: Sequence[str]) -> None:
     start = time.perf_counter()
     workdir = Path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
     devices.cores_as_devices(command.CONFIG.value)
+    if DRY_RUN.value:
+        print(dry_run.plan(command.CONFIG.value))
+        return
     with stopping.on_signals() as stop:
         try:
             lines = train(command.CONFIG.value, workdir, stop)
