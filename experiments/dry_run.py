@@ -32,7 +32,9 @@ def plan(config: ConfigDict) -> str:
     pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
     base, told = None, []
     if config.base.steps:
-        jobs.check_bases(config)
+        for name, variant in build.models(config).items():
+            if variant.train.steps:
+                jobs.check_base(config, name)
         first, others = map(make_pool, build.base_tables(config, tables["train"]))
         job = jobs.prepare(build.base(config), first)
         told.append(cost("base", job))

@@ -46,7 +46,7 @@ def prepare(config: ConfigDict, train: Pool, base: Params | None = None) -> Job:
       config: of the model.
       train: the training classes.
       base: parameters of a network that has been trained and stays as it is; rows are encoded
-        once. Only for a model that `check_bases` does not refuse.
+        once. Only for a model that `check_base` does not refuse.
     """
     model = build.model(config, base)
     trained, rows = model, train
@@ -77,18 +77,13 @@ def _first_state(
     return init_state(key_run, params, optimizer)
 
 
-def check_bases(config: ConfigDict) -> None:
-    """Checks that all models of a run can be trained at the features of the run's base.
+def check_base(config: ConfigDict, name: str) -> None:
+    """Checks that a model of a run can be trained at the features of the run's base.
 
     Raises:
-      ValueError: naming it, if one has another network, or rows that cannot be encoded before.
+      ValueError: if it has another network, or its rows cannot be encoded before training.
     """
-    for name, variant in build.models(config).items():
-        if variant.train.steps:
-            _check_base(config, name, variant)
-
-
-def _check_base(config: ConfigDict, name: str, variant: ConfigDict) -> None:
+    variant = build.models(config)[name]
     parts = ("modalities", "encoders", "fusion", "norm")
     if any(variant[part] != config[part] for part in parts) or variant.head in build.CENTRED:
         raise ValueError(

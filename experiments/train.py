@@ -42,7 +42,6 @@ from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
 from fsjax.types import Params, Pool
 
-DRY_RUN = flags.DEFINE_bool("dry-run", False, "Compile, tell memory and cost, and stop.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where results go; runs/DATE by default.")
 
 
@@ -95,7 +94,9 @@ def with_base(
     stop: Stop,
 ) -> tuple[Params, Mapping[str, Pool]]:
     """Trains the network at whose features all models are trained: -> it, and their pools."""
-    jobs.check_bases(config)
+    for name, variant in build.models(config).items():
+        if variant.train.steps:
+            jobs.check_base(config, name)
     alone = build.base(config)
     parts = build.base_tables(config, train)
     first, others = (devices.everywhere(config, make_pool(part)) for part in parts)
@@ -165,6 +166,9 @@ def _train(
     results.append_new(log, conditions.compare(names, config, tested, workdir))
     report.write_report([workdir], workdir / "report.html")
     return results.read_lines(log)
+
+
+DRY_RUN = flags.DEFINE_bool("dry-run", False, "Compile, tell memory and cost, and stop.")
 
 
 def main(argv: Sequence[str]) -> None:
