@@ -158,15 +158,9 @@ def train(
     log = _Log(folder / "metrics.jsonl", progress)
     state = saved.restore(job.state)
     log.resume(int(state.step))
-    chunk = partial(
-        train_chunk,
-        sample=job.training.sample,
-        objective=job.training.objective,
-        optimizer=job.optimizer,
-    )
     state = run(
         state,
-        chunk=lambda state, steps: chunk(state, num_steps=steps),
+        chunk=lambda state, steps: train_chunk(state, num_steps=steps, **trains_with(job)),
         num_steps=settings.steps,
         chunk_steps=settings.chunk,
         hooks=[
@@ -179,6 +173,12 @@ def train(
         patience=settings.patience or None,
     )
     return state.best.params
+
+
+def trains_with(job: Job) -> dict[str, Any]:
+    """What `train_chunk` takes of a job, besides the state and the number of steps."""
+    how = job.training
+    return {"sample": how.sample, "objective": how.objective, "optimizer": job.optimizer}
 
 
 def trained_params(job: Job, folder: Path) -> Params:

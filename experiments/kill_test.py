@@ -135,8 +135,10 @@ def kill(
         _wait_for(process, lambda: _lines(workdir, since) >= lines + more)
         time.sleep(draw.uniform(0, pace.chunk))
     else:
-        _wait_for(process, lambda: _saving(workdir, since))
-        time.sleep(draw.uniform(0, 0.01))
+        # On a busy machine a whole save may pass between two looks.
+        enough = lines + CHUNKS_A_KILL
+        _wait_for(process, lambda: _saving(workdir, since) or _lines(workdir, since) >= enough)
+        moment = moment if _saving(workdir, since) else "training"
     process.send_signal(by)
     code = process.wait()
     # Before it listens, SIGTERM ends it as SIGKILL does.
@@ -239,7 +241,7 @@ def run(folder: Path, kills: int, draw: random.Random) -> str:
     for i in range(kills):
         by, moment = SIGNALS[i % 2], draw.choice(MOMENTS)
         one = kill(asked, folder, killed, by=by, moment=moment, pace=pace, draw=draw)
-        print(f"kill {i + 1}: {by.name} while {moment}, ended with {one.code}", flush=True)
+        print(f"kill {i + 1}: {by.name} while {one.moment}, ended with {one.code}", flush=True)
         ended.append(one)
     _finish(begin(asked, folder), folder)
     by, at = (Counter(x) for x in zip(*((k.signal.name, k.moment) for k in ended), strict=True))

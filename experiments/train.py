@@ -1,6 +1,8 @@
 """Trains the models of a config, evaluates them on the same test episodes and reports.
 
-    python -m experiments.train [--config FILE] [--config.key=value ...] [--workdir DIR]
+    python -m experiments.train [--config FILE] [--config.key=value ...] [--workdir DIR] [--dry-run]
+
+With --dry-run it compiles the training of every model, tells memory and cost, and stops.
 
 Run again with the same work directory, it resumes where it was. SIGTERM and SIGUSR1 let the
 running chunk end and save it, and the command ends with the code 75: run me again. Ctrl-C does the
@@ -24,6 +26,7 @@ from experiments import (
     command,
     conditions,
     devices,
+    dry_run,
     inputs,
     inspection,
     jobs,
@@ -192,11 +195,17 @@ def chosen_workdir() -> Path:
     return Path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
 
 
+DRY_RUN = flags.DEFINE_bool("dry-run", False, "Compile, tell memory and cost, and stop.")
+
+
 def main(argv: Sequence[str]) -> None:
     """Runs the job that the flags ask for and prints its results."""
     start = time.perf_counter()
     workdir = chosen_workdir()
     devices.cores_as_devices(command.CONFIG.value)
+    if DRY_RUN.value:
+        print(dry_run.plan(command.CONFIG.value))
+        return
     with stopping.on_signals() as stop:
         try:
             lines = train(command.CONFIG.value, workdir, stop)
