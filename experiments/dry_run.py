@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, devices, jobs
+from experiments import build, dealer, devices, jobs, teaching
 from fsjax.data.pool import make_pool
 from fsjax.training.state import train_chunk
 from fsjax.types import Params, Pool
@@ -30,22 +30,31 @@ def plan(config: ConfigDict) -> str:
     """
     tables = build.tables(config)
     pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
-    base, told = None, []
+    base, told, variants = None, [], build.models(config)
+    teaching.in_order(config)
     if config.base.steps:
-        for name, variant in build.models(config).items():
+        for name, variant in variants.items():
             if variant.train.steps:
                 jobs.check_base(config, name)
         first, others = map(make_pool, build.base_tables(config, tables["train"]))
         job = jobs.prepare(build.base(config), first)
         told.append(cost("base", job))
         base, pools["train"] = job.state.params["network"], others
-    for name, variant in build.models(config).items():
-        told.append(_model(name, variant, pools, base))
+    for name, variant in variants.items():
+        taught = teaching.is_taught(variant)
+        teacher = teaching.untrained_teacher(config, pools["train"]) if taught else None
+        told.append(_model(name, variant, pools, base, teacher))
     return "\n".join([*map(_row, told), "", *_intended(config)])
 
 
-def _model(name: str, variant: ConfigDict, pools: Mapping[str, Pool], base: Params | None) -> Cost:
-    job = jobs.prepare(variant, pools["train"], base if variant.train.steps else None)
+def _model(
+    name: str,
+    variant: ConfigDict,
+    pools: Mapping[str, Pool],
+    base: Params | None,
+    teacher: build.Teacher | None,
+) -> Cost:
+    job = jobs.prepare(variant, pools["train"], base if variant.train.steps else None, teacher)
     jobs.rehearse(job, {split: pools[split] for split in ("validation", "test")})
     return cost(name, job)
 

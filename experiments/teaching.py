@@ -20,7 +20,7 @@ def in_order(config: ConfigDict) -> list[list[str]]:
         taught, is not trained or is not there, or if it cannot be taught so.
     """
     variants = build.models(config)
-    taught = [name for name, variant in variants.items() if _is_taught(variant)]
+    taught = [name for name, variant in variants.items() if is_taught(variant)]
     if not taught:
         return [list(variants)]
     folder, name, teacher = _teacher(config)
@@ -47,7 +47,7 @@ def teacher_of(config: ConfigDict, name: str, train: Pool, workdir: Path) -> bui
     Raises:
       ValueError: if the teacher's checkpoint is damaged.
     """
-    if not _is_taught(build.models(config)[name]):
+    if not is_taught(build.models(config)[name]):
         return None
     folder, teacher, variant = _teacher(config)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), train)
@@ -55,7 +55,15 @@ def teacher_of(config: ConfigDict, name: str, train: Pool, workdir: Path) -> bui
     return build.Teacher(variant, build.model(variant), params)
 
 
-def _is_taught(variant: ConfigDict) -> bool:
+def untrained_teacher(config: ConfigDict, train: Pool) -> build.Teacher:
+    """The teacher of the models of a run as it is before training, of which it has the shapes."""
+    _, _, variant = _teacher(config)
+    job = jobs.prepare(variant, train)
+    return build.Teacher(variant, job.model, job.state.params)
+
+
+def is_taught(variant: ConfigDict) -> bool:
+    """Whether a model learns from another."""
     return variant.objective == build.DISTILLATION
 
 
@@ -70,7 +78,7 @@ def _teacher(config: ConfigDict) -> tuple[Path | None, str, ConfigDict]:
 
 
 def _check_can_teach(teacher: ConfigDict, name: str) -> None:
-    if _is_taught(teacher):
+    if is_taught(teacher):
         raise ValueError(
             f"config.teacher: {name!r} cannot teach, as it is taught itself: leave "
             "config.objective at its default and name its students in config.compare, as in "

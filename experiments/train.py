@@ -46,6 +46,7 @@ from fsjax.types import Params, Pool
 
 Result = TypeVar("Result")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where results go; runs/DATE by default.")
+DRY_RUN = flags.DEFINE_bool("dry-run", False, "Compile, tell memory and cost, and stop.")
 
 
 class Begun(NamedTuple):
@@ -193,9 +194,6 @@ def train(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> list[d
 def chosen_workdir() -> Path:
     """The work directory that the flags name, or one by the date."""
     return Path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
-
-
-DRY_RUN = flags.DEFINE_bool("dry-run", False, "Compile, tell memory and cost, and stop.")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -11,13 +11,16 @@ def test_every_model_is_compiled_and_told_and_nothing_is_trained(
     tmp_path, write_npz, small, monkeypatch
 ):
     config = small(write_npz(tmp_path / "data.npz"))
-    config.update(compare="raw", modalities="tabular", fusion="plain")
+    config.update(compare="raw,taught", modalities="tabular", fusion="plain")
     monkeypatch.setattr(jobs, "train", None)
-    prototype, raw, empty, device, training, validation, test = dry_run.plan(config).splitlines()
+    prototype, raw, taught, empty, device, training, validation, test = dry_run.plan(
+        config
+    ).splitlines()
     job = jobs.prepare(build.models(config)["prototype"], make_pool(build.tables(config)["train"]))
     parameters = sum(x.size for x in jax.tree.leaves(job.state.params))
     assert prototype.startswith(f"prototype: {parameters} parameters, ")
     assert prototype.endswith(", 4 steps") and "MiB" in prototype
+    assert taught.startswith(f"taught: {parameters} parameters, ")
     assert raw.endswith("not trained") and not empty and device == "on 1 of 1 devices (cpu)"
     assert training == "trains on 1 tasks a step, 4-way 1-shot"
     assert validation == "validates and saves every 2 steps, on 8 episodes, 4-way 1-shot"

@@ -377,7 +377,9 @@ def test_what_cannot_be_trained_at_the_features_of_a_base_says_so_before_it_is_t
         train.train(config, tmp_path / "work")
 
 
-def test_a_base_that_is_tuned_is_where_a_model_begins_and_not_where_it_stays(tmp_path):
+def test_a_base_that_is_tuned_is_where_a_model_begins_and_not_where_it_stays(
+    tmp_path, small, write_npz
+):
     config = small(write_npz(tmp_path / "data.npz"))
     config.update(modalities="tabular", fusion="plain", compare="", objective="leave_one_out")
     config.base.update(steps=1, objective="supervised", tuned=True)
