@@ -1,6 +1,9 @@
 """Photos of groceries beside what describes each product, through frozen encoders.
 
-Claim and cost: see the README.
+Claim: on 20 products never seen the studio photo of a product, as one more support row, adds 3.1 to
+3.7 points in 5-way 1-shot and 6.2 to 6.7 in 20-way 1-shot, over three training seeds; its
+description 1.2 to 1.4 and 0.9 to 1.0.
+Cost: a minute on one CPU core, once photos are embedded.
 Command: python -m experiments.train --config=experiments/configs/grocery_fusions.py:icon
     --config.data.path=FOLDER/grocery112.npz --config.seed=0
 """

@@ -24,10 +24,7 @@ def get_config() -> ConfigDict:
     config.side = "description"
     config.generation.side = ""
     # A description gets a linear map of its own to the features of photos.
-    config.encoders.update(image="linear_unit", tabular="raw")
+    config.encoders.tabular = "raw"
     config.compare = "raw,described,am3,tip_adapter,supervised,raw+logistic,raw+ridge,raw+cosine"
-    # All training classes at once, and slowly: what is best on validation comes early.
-    config.train.update(ways=40, queries=5, steps=400, chunk=100, learning_rate=3e-4)
-    config.validation.episodes = 400
     config.test.settings = tuple((ways, shots) for ways in (5, 20) for shots in (1, 2, 4, 8))
     return config
