@@ -13,7 +13,7 @@ from fsjax.data.pool import make_pool
 from fsjax.data.table import Table, take_classes
 from fsjax.evaluation.attribution import MOST, Attribution, attribute
 from fsjax.evaluation.episodic import episode_logits
-from fsjax.fusion.attention import Attention, attention_shares
+from fsjax.fusion.attention import attention_shares
 from fsjax.heads.prototype import class_means
 from fsjax.types import Array, Episode, Inputs, Key, Learner, Params, Pool, Sample
 
@@ -34,7 +34,7 @@ def inspect(
 
     Returns:
       confusion [K, K] and confusion_classes [K]; picture_* of one episode; attention [M, B] of
-      the modalities attention_modalities [M], if the fusion is by attention; and, of metric
+      the modalities attention_modalities [M], if the fusion tells it; and, of metric
       learners of several modalities, attribution_shapley and attribution_left_out [E, M] of the
       modalities attribution_modalities [M].
     """
@@ -54,8 +54,7 @@ def inspect(
     arrays = {"confusion": found, "confusion_classes": np.array(few.classes)}
     pool = _with_class_ids(make_pool(test))
     arrays |= _picture(model, params, deal(pool, some), test.classes, key)
-    if isinstance(model.module.fusion, Attention):
-        arrays |= _attention(model, params, deal(pool, many), key)
+    arrays |= _attention(model, params, deal(pool, many), key)
     if model.fast and 1 < len(model.module.encoders) <= MOST:
         _, rows = jobs.prepared(model, params, pool)
         arrays |= _attribution(model.fast.learner, params, deal(rows, some), key)
@@ -132,10 +131,12 @@ def _attention(
         variables = {"params": params["network"]}
         tokens, _ = model.module.apply(variables, query, weight, method="encode", mutable=["stats"])
         present = {name: query.present[name] for name in tokens}
-        fusion = params["network"]["fusion"]
+        fusion = params["network"].get("fusion", {})
         return attention_shares(model.module.fusion, fusion, tokens, present)
 
     shares = look(params, sample, key)
+    if not shares:
+        return {}
     modalities = sorted(shares)
     return {
         "attention_modalities": np.array(modalities),

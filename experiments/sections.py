@@ -166,7 +166,7 @@ def _attention(run: Run) -> str:
     names, shares = list(map(str, arrays["attention_modalities"])), np.asarray(arrays["attention"])
     means = ", ".join(f"{n} {x:.0%}" for n, x in zip(names, shares.mean(1), strict=True))
     caption = (
-        f"Share of the attention that each modality gets; mean {means}. Boxes hold half of the "
+        f"How much each modality weighs in what is fused; mean {means}. Boxes hold half of the "
         "rows, whiskers nine tenths; dashed: equal shares."
     )
     return _figure(plots.attention(names, shares, alt=caption), caption)

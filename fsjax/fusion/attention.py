@@ -60,21 +60,22 @@ class Attention(nn.Module):
 
 
 def attention_shares(
-    fusion: Attention, params: Params, tokens: Mapping[str, Tokens], present: Mapping[str, Array]
+    fusion: nn.Module, params: Params, tokens: Mapping[str, Tokens], present: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """How much of the attention each modality got.
+    """How much each modality weighs in what is fused: of `Attention` its share of the attention.
 
     Args:
-      fusion: the module.
+      fusion: any module of this room.
       params: its parameters.
       tokens: {m: [B, L_m, D_m]}.
       present: {m: [B]}.
 
     Returns:
-      {m: [B]}, adding up to one over the modalities of a row that has any.
+      {m: [B]}, adding up to at most one over modalities; empty if the fusion does not tell.
     """
     _, state = fusion.apply({"params": params}, tokens, present, mutable=["intermediates"])
-    return {name: state["intermediates"][name][0] for name in tokens}
+    told = state.get("intermediates", {})
+    return {name: told[name][0] for name in tokens if name in told}
 
 
 def masked_softmax(logits: Array, mask: Array) -> Array:

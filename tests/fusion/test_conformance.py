@@ -1,6 +1,6 @@
 """What every fusion promises, over all that can be named in a config; attention by itself."""
 
-from functools import cache
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -161,9 +161,16 @@ def test_rows_without_any_modality_are_zeros_and_all_gradients_finite(fused):
     assert all(np.isfinite(g).all() for g in jax.tree.leaves(gradients))
 
 
+def test_a_fusion_that_tells_no_shares_has_none():
+    params, *_ = of_fusion("concat")
+    assert attention_shares(build.FUSIONS["concat"](), params, TOKENS, PRESENT) == {}
+
+
 @pytest.mark.parametrize("name", TELLING)
 def test_what_modalities_make_up_is_told_and_nothing_where_they_are_absent(name):
-    _, shares, _ = of_fusion(name)
+    params, shares, _ = of_fusion(name)
+    again = attention_shares(build.FUSIONS[name](), params, TOKENS, PRESENT)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), again, shares)
     found = np.stack([shares[m] for m in sorted(TOKENS)])
     here = np.stack([PRESENT[m] * TOKENS[m].mask.max(1) for m in sorted(TOKENS)])
     assert (found[here > 0] > 0).all() and not found[here == 0].any()
