@@ -1,6 +1,8 @@
 """Every fusion on leaves, each seen as picture, margin, shape and texture of one thing.
 
-Claim and cost: see the README.
+Claim: attention is at 97.6 to 98.0 in 20-way 1-shot for the training seeds 0, 1 and 2, the image
+alone at 79.4 to 80.8 (--config.compare=concat,late,image,margin,shape,texture).
+Cost: 5 minutes on one CPU core for these; of all fusions not measured.
 Command: python -m experiments.train --config=experiments/configs/leaf_fusions.py
     --config.data.path=FOLDER/leaf64.npz --config.seed=0
 """
