@@ -136,6 +136,6 @@ def test_the_grocery_config_names_parts_that_exist():
     config = grocery.get_config()
     assert list(build.models(config)) == ["prototype", "raw"]
     assert {build.encoder_name(v, "image") for v in build.models(config).values()} == {
-        "linear",
+        "linear_unit",
         "raw",
     }
