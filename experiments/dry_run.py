@@ -30,17 +30,15 @@ def plan(config: ConfigDict) -> str:
     """
     tables = build.tables(config)
     pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
-    base, told, variants = None, [], build.models(config)
+    base, told = None, []
     teaching.in_order(config)
     if config.base.steps:
-        for name, variant in variants.items():
-            if variant.train.steps:
-                jobs.check_base(config, name)
+        jobs.check_base(config)
         first, others = map(make_pool, build.base_tables(config, tables["train"]))
         job = jobs.prepare(build.base(config), first)
         told.append(cost("base", job))
         base, pools["train"] = job.state.params["network"], others
-    for name, variant in variants.items():
+    for name, variant in build.models(config).items():
         taught = teaching.is_taught(variant)
         teacher = teaching.untrained_teacher(config, pools["train"]) if taught else None
         told.append(_model(name, variant, pools, base, teacher))

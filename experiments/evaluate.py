@@ -86,7 +86,6 @@ def _evaluate(
         job = jobs.prepare(build.models(trained)[name], pools["train"])
         params = jobs.trained_params(job, workdir / "models" / name)
         params = jobs.chosen(job, params, pools["validation"])
-        params = jobs.chosen(job, params, pools["validation"])
         scored = scoring.Scored(name, build.models(asked)[name], job.model, params, pools)
         plain = scoring.test(scored, workdir)
         lines += plain + conditions.test(scored, plain, workdir)

@@ -84,13 +84,18 @@ def _first_state(
     return init_state(key_run, params, optimizer)
 
 
-def check_base(config: ConfigDict, name: str) -> None:
-    """Checks that a model of a run can begin with the run's base.
+def check_base(config: ConfigDict) -> None:
+    """Checks that all models of a run that are trained can begin with its base.
 
     Raises:
-      ValueError: if it has another network, or its rows cannot be encoded before training.
+      ValueError: if one has another network, or its rows cannot be encoded before training.
     """
-    variant = build.models(config)[name]
+    for name, variant in build.models(config).items():
+        if variant.train.steps:
+            _check_begins(config, name, variant)
+
+
+def _check_begins(config: ConfigDict, name: str, variant: ConfigDict) -> None:
     if variant.objective == build.DISTILLATION:
         raise ValueError(
             f"{name!r} learns from a teacher, which sees rows that config.base would encode: set "

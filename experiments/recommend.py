@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from experiments import build, command, dealer, devices, jobs, results, stopping, tables, train
 from experiments.names import parse_names
 from experiments.runs import Line
-from experiments.stopping import Stop, Stopped
+from experiments.stopping import Stop
 from fsjax.evaluation.figures import accuracy
 from fsjax.evaluation.intervals import mean_ci95, paired_difference
 
@@ -116,11 +116,8 @@ def main(argv: Sequence[str]) -> None:
     """Compares the models that the flags name and prints what to use."""
     workdir = train.chosen_workdir()
     devices.cores_as_devices(command.CONFIG.value)
-    with stopping.on_signals() as stop:
-        try:
-            chosen = recommend(command.CONFIG.value, workdir, stop)
-        except Stopped:
-            stopping.leave(stop, workdir)
+    with stopping.tidily(workdir) as stop:
+        chosen = recommend(command.CONFIG.value, workdir, stop)
     print(f"{tables.table(chosen.lines)}\n\n{chosen}")
 
 

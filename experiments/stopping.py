@@ -90,6 +90,16 @@ def leave(stop: Stop, workdir: Path) -> None:
     raise SystemExit(INTERRUPTED if stop.signal == signal.SIGINT else RUN_AGAIN)
 
 
+@contextmanager
+def tidily(workdir: Path) -> Iterator[Stop]:
+    """A stop that signals ask for; a command that they stopped ends as `leave` does."""
+    with on_signals() as stop:
+        try:
+            yield stop
+        except Stopped:
+            leave(stop, workdir)
+
+
 def side_by_side(
     function: Callable[[str], Result], names: Sequence[str], *, threads: int, stop: Stop
 ) -> Iterator[Result]:

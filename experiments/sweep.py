@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 
 from experiments import compiled, devices, report, stopping, tables, train
 from experiments.runs import merge, read_run
-from experiments.stopping import Stop, Stopped
+from experiments.stopping import Stop
 from fsjax.training.loop import Diverged
 
 TASK = "SLURM_ARRAY_TASK_ID"
@@ -94,6 +94,10 @@ def plan(
     if sample is not None:
         drawn = np.random.default_rng(0).permutation(len(points))[:sample]
         points = [points[i] for i in sorted(drawn)]
+    if not points:
+        raise ValueError(
+            "there is no run: give each key of the grid a value, and sample one or more"
+        )
     runs = []
     for file, point in itertools.product(files, points):
         config = load(file)
@@ -162,11 +166,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\n".join(f"{runs.index(run)}: {run.name}" for run in chosen))
         return
     devices.cores_as_devices(chosen[0].config)
-    with stopping.on_signals() as stop:
-        try:
-            failed = sweep(chosen, args.workdir, stop)
-        except Stopped:
-            stopping.leave(stop, args.workdir)
+    with stopping.tidily(args.workdir) as stop:
+        failed = sweep(chosen, args.workdir, stop)
     if only is None:
         _report([args.workdir / run.name for run in runs if run.name not in failed], args.workdir)
     if failed:

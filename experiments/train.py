@@ -38,7 +38,7 @@ from experiments import (
     teaching,
 )
 from experiments.progress import Board, Progress
-from experiments.stopping import Stop, Stopped
+from experiments.stopping import Stop
 from experiments.tables import table
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
@@ -85,9 +85,7 @@ def begin(config: ConfigDict, workdir: Path, stop: Stop) -> Iterator[Begun]:
 def _with_base(run: Begun) -> Begun:
     """Trains the network at whose features all models are trained."""
     config, folder = run.config, run.workdir / "base"
-    for name, variant in build.models(config).items():
-        if variant.train.steps:
-            jobs.check_base(config, name)
+    jobs.check_base(config)
     alone = build.base(config)
     parts = build.base_tables(config, run.tables["train"])
     first, others = (devices.everywhere(config, make_pool(part)) for part in parts)
@@ -121,7 +119,7 @@ def run_model(name: str, run: Begun) -> list[dict[str, Any]]:
     run.stop.check()
     lines += conditions.test(scored, lines, run.workdir)
     if name == next(iter(build.models(run.config))):
-        shown = inspection.inspect(*scored[1:4], run.tables["test"])
+        shown = inspection.inspect(scored.config, scored.model, scored.params, run.tables["test"])
         results.save_arrays(run.workdir / "inspection.npz", shown)
     results.write_lines(done, lines)
     told = [results.summary(line) for line in lines if line["kind"] == "result"]
@@ -204,11 +202,8 @@ def main(argv: Sequence[str]) -> None:
     if DRY_RUN.value:
         print(dry_run.plan(command.CONFIG.value))
         return
-    with stopping.on_signals() as stop:
-        try:
-            lines = train(command.CONFIG.value, workdir, stop)
-        except Stopped:
-            stopping.leave(stop, workdir)
+    with stopping.tidily(workdir) as stop:
+        lines = train(command.CONFIG.value, workdir, stop)
     print(table(lines))
     print(f"\n{workdir / 'report.html'} ({(time.perf_counter() - start) / 60:.1f} minutes)")
 

@@ -136,7 +136,7 @@ def get_config() -> ConfigDict:
                 # different ones drawn at random, so that all of them meet in one space.
                 "cross": 0.0,
                 # Share of tasks that are seen through one modality, drawn at random: a loss of each
-                # by itself, so that the easy one does not starve the others.
+                # by itself, of learners too that the objective views cannot train.
                 "alone": 0.0,
                 "learning_rate": 3e-3,  # falls to zero along a cosine
                 "patience": 0,  # validations without improvement before it stops; 0: never

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from fsjax.learners.descriptions import init_places, places
-from fsjax.learners.embedding import embed
+from fsjax.learners.embedding import embed_support
 from fsjax.learners.metric import MetricTask, metric
 from fsjax.types import Head, Key, Learner, Network, Params, Support
 
@@ -49,8 +49,7 @@ def described(
     def adapt(
         params: Params, support: Support, *, key: Key | None = None, train: bool = False
     ) -> MetricTask:
-        options = {"key": None if key is None else jax.random.fold_in(key, 0), "train": train}
-        z, stats = embed(network, params["network"], support.inputs, support.labels, **options)
+        z, stats = embed_support(network, params["network"], support, key=key, train=train)
         told, there = places(params["side"], side, support.side)
         of_told = weight * there[..., None] * jnp.eye(support.labels.shape[1])  # [kinds, W, W]
         rows = jnp.concatenate([z, *told])

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fsjax.types import Array, Episode, Inputs, Key, Network, Params, Stats
+from fsjax.types import Array, Episode, Inputs, Key, Network, Params, Stats, Support
 
 
 def embed(
@@ -28,6 +28,14 @@ def embed(
     z, stats = network.apply(params, inputs, weight=weight, **options)
     # Padding rows may hold anything; their features must not even be multiplied by zero.
     return jnp.where(weight.reshape(-1, *(1,) * (z.ndim - 1)) > 0, z, 0.0), stats
+
+
+def embed_support(
+    network: Network, params: Params, support: Support, *, key: Key | None, train: bool
+) -> tuple[Array, Stats]:
+    """Features [S, ...] of a support set and its statistics, as a learner's `adapt` sees it."""
+    key = None if key is None else jax.random.fold_in(key, 0)
+    return embed(network, params, support.inputs, support.labels, key=key, train=train)
 
 
 def embed_episode(

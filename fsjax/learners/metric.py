@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 
-from fsjax.learners.embedding import embed
+from fsjax.learners.embedding import embed_support
 from fsjax.types import Array, Head, Inputs, Key, Learner, Network, Params, Stats, Support, Task
 
 
@@ -35,10 +35,7 @@ def metric(network: Network, head: Head) -> Learner:
     def adapt(
         params: Params, support: Support, *, key: Key | None = None, train: bool = False
     ) -> MetricTask:
-        key = None if key is None else jax.random.fold_in(key, 0)
-        z, stats = embed(
-            network, params["network"], support.inputs, support.labels, key=key, train=train
-        )
+        z, stats = embed_support(network, params["network"], support, key=key, train=train)
         return MetricTask(head.fit(params["head"], z, support.labels), stats)
 
     def predict(

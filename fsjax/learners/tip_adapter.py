@@ -9,7 +9,7 @@ from jax.lax import stop_gradient
 
 from fsjax.heads.distances import cosine, unit
 from fsjax.learners.descriptions import init_places, places
-from fsjax.learners.embedding import embed
+from fsjax.learners.embedding import embed_support
 from fsjax.types import Array, Inputs, Key, Learner, Network, Params, Stats, Support
 
 # From the support rows hardly counting to nothing else counting, and up to the nearest row alone.
@@ -60,8 +60,7 @@ def tip_adapter(network: Network, side: Mapping[str, Network], *, scale: float =
     def adapt(
         params: Params, support: Support, *, key: Key | None = None, train: bool = False
     ) -> Cache:
-        options = {"key": None if key is None else jax.random.fold_in(key, 0), "train": train}
-        z, stats = embed(network, params["network"], support.inputs, support.labels, **options)
+        z, stats = embed_support(network, params["network"], support, key=key, train=train)
         told, there = places(params["side"], side, support.side)
         of_class = jax.vmap(unit)(told).sum(0)  # its length does not matter to a cosine
         return Cache(z, support.labels, of_class, there.max(0), stats)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import build
+from experiments import build, dealer
 from experiments.configs import (
     emoji,
     emoji_heads,
@@ -222,3 +222,12 @@ def test_supervised_training_refuses_late_fusion():
     config.update(fusion="late", objective="supervised")
     with pytest.raises(ValueError, match="take another fusion"):
         build.training(config, build.model(config), None)
+
+
+def test_shares_of_tasks_seen_through_one_modality_add_up_to_one_at_most(
+    tmp_path, small, write_npz
+):
+    config = small(write_npz(tmp_path / "data.npz"))
+    config.train.update(alone=0.6, cross=0.5)
+    with pytest.raises(ValueError, match=r"train\.alone=0\.6 and config\.train\.cross=0\.5"):
+        dealer.training_tasks(config, build.tables(config)["train"])

@@ -65,12 +65,3 @@ def test_one_model_alone_is_nothing_to_choose_from(tmp_path, small):
     config.compare = ""
     with pytest.raises(ValueError, match=r"attention alone.*config\.compare"):
         recommend.recommend(config, tmp_path / "work")
-
-
-def test_shares_of_tasks_seen_through_one_modality_add_up_to_one_at_most(
-    tmp_path, small, write_npz
-):
-    config = small(write_npz(tmp_path / "data.npz"))
-    config.train.update(alone=0.6, cross=0.5)
-    with pytest.raises(ValueError, match=r"train\.alone=0\.6 and config\.train\.cross=0\.5"):
-        jobs.prepare(config, build.tables(config)["train"])

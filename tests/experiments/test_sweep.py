@@ -60,6 +60,9 @@ def test_what_is_no_config_or_a_value_twice_is_named(tmp_path):
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(ValueError, match=r"empty\.py is no config"):
         sweep.plan([str(tmp_path / "empty.py")], {}, {})
+    for grid, sample in (({"seed": []}, None), ({"seed": ["1"]}, 0)):
+        with pytest.raises(ValueError, match="there is no run"):
+            sweep.plan([CONFIG], grid, {}, sample)
     with pytest.raises(ValueError, match="share the folder smoke-seed=1"):
         sweep.plan([CONFIG], {"seed": ["1", "1"]}, {})
 

@@ -41,7 +41,7 @@ def test_ways_are_all_modalities_each_alone_and_every_two():
     np.testing.assert_array_equal(support[0] + query[0], [2, 2, 2])
     np.testing.assert_array_equal(support[1:4], np.eye(3))
     np.testing.assert_array_equal(query[1:4], np.eye(3))
-    pairs = {(int(s.argmax()), int(q.argmax())) for s, q in zip(support[4:], query[4:])}  # noqa: B905
+    pairs = set(zip(support[4:].argmax(1).tolist(), query[4:].argmax(1).tolist(), strict=True))
     assert pairs == {(i, j) for i in range(3) for j in range(3) if i != j}
     np.testing.assert_allclose(weight, [1.0, *[0.2] * 3, *[0.2] * 6])
     assert len(views(3, alone=1.0, cross=0.0).weight) == 4
@@ -56,7 +56,8 @@ def test_the_loss_and_its_gradient_are_those_of_a_loop_over_the_ways():
         for support, query, weight in zip(*ways, strict=True):
             sides = {"support": support, "query": query}
             # Each side is encoded as it is before anything is hidden, which such encoders ignore.
-            seen = see_through(EPISODE, **{k: dict(zip(NAMES, x)) for k, x in sides.items()})  # noqa: B905
+            sides = {k: dict(zip(NAMES, x, strict=True)) for k, x in sides.items()}
+            seen = see_through(EPISODE, **sides)
             task = LEARNER.adapt(params, seen.support, train=True)
             logits = LEARNER.predict(params, task, seen.query, train=True)
             total += weight * cross_entropy(logits, seen.targets)
@@ -70,7 +71,7 @@ def test_the_loss_and_its_gradient_are_those_of_a_loop_over_the_ways():
         watch={"accuracy": accuracy},
     )
     value, gradient = jax.jit(jax.value_and_grad(looped))(PARAMS)
-    for run in (jax.jit(objective), partial(objective)):
+    for run in (jax.jit(objective), objective):
         ours, metrics = run(PARAMS, EPISODE, KEY, STEP)
         np.testing.assert_allclose(metrics["loss"], value, rtol=1e-5)
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), ours, gradient)
