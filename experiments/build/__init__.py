@@ -1,6 +1,7 @@
 """From a config to parts: the only place where names become factories."""
 
 from experiments.build.data import DATA, PRETRAINED, SPLITS, base_tables, encoders, read, tables
+from experiments.build.distilling import Teacher
 from experiments.build.networks import (
     ENCODERS,
     FUSIONS,
@@ -9,14 +10,7 @@ from experiments.build.networks import (
     ROWS_SHARE,
     encoder_name,
 )
-from experiments.build.objectives import (
-    OBJECTIVES,
-    Teacher,
-    Training,
-    block,
-    optimizer,
-    training,
-)
+from experiments.build.objectives import OBJECTIVES, optimizer, training
 from experiments.build.parts import (
     CENTRED,
     CHOSEN,
@@ -42,6 +36,7 @@ from experiments.build.parts import (
     model,
     models,
 )
+from experiments.build.tasks import Training, block
 
 __all__ = [
     "CENTRED",

@@ -1,45 +1,40 @@
 """From a config to what trains a model."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from experiments.build.distilling import Teacher, distilled
 from experiments.build.parts import (
     DISTILLATION,
     EMBEDS,
     LATE,
     LEARNERS,
     LOSSES,
-    MATCHES,
     Model,
     critic,
     generator,
     head,
-    model,
     triplets,
 )
-from experiments.dealer import first_task, training_tasks
-from experiments.devices import mesh
+from experiments.build.tasks import WATCH, Training, on_tasks
+from experiments.dealer import first_task
 from experiments.names import named, parse_names, pick
 from fsjax.encoders.multimodal import as_network
 from fsjax.episodes.missing import see_through
 from fsjax.episodes.rows import sample_rows
 from fsjax.episodes.sample import bind_pool
-from fsjax.evaluation.figures import accuracy
-from fsjax.learners.embedding import embed_episode, embedded_rows
+from fsjax.learners.embedding import embedded_rows
 from fsjax.learners.hallucinate import Hallucinator
 from fsjax.learners.maml import AdaptedTask, along_path
 from fsjax.objectives.adversarial import adversarial, in_turns
 from fsjax.objectives.combined import only, together
-from fsjax.objectives.distillation import See, compared, distillation, predicted
-from fsjax.objectives.episodic import over_tasks, query_loss
+from fsjax.objectives.episodic import query_loss
 from fsjax.objectives.leave_one_out import leave_one_out
-from fsjax.objectives.multi_step import annealed, annealed_importance, multi_step_loss
+from fsjax.objectives.multi_step import annealed_importance, multi_step_loss
 from fsjax.objectives.ranking import ranking
 from fsjax.objectives.reptile import reptile
 from fsjax.objectives.supervised import init_classes, supervised
@@ -48,15 +43,11 @@ from fsjax.objectives.views import over_views, views
 from fsjax.types import (
     Array,
     Autoencoder,
-    Episode,
     Examples,
     Key,
-    Metrics,
     Objective,
     Params,
     Pool,
-    Sample,
-    Step,
 )
 
 # What trains a learner where the objective is "own"; for all others that is "episodic", if their
@@ -73,23 +64,6 @@ TRAINS = {
     "generation": ("hallucinate",),
     "reptile": ("reptile", "maml", "anil", "boil"),
 }
-WATCH = {"accuracy": accuracy}
-
-
-class Training(NamedTuple):
-    """What a model is trained by."""
-
-    sample: Sample
-    objective: Objective
-    init: Callable[[Key, Params], Params]  # a learner's parameters -> all that are trained
-
-
-class Teacher(NamedTuple):
-    """A model that has been trained, and teaches another."""
-
-    config: ConfigDict
-    model: Model
-    params: Params
 
 
 def training(
@@ -119,42 +93,6 @@ def training(
             f"config.learner={config.learner!r}: set one of them to its default"
         )
     return make(config, model, train)
-
-
-def _on_tasks(
-    each: Callable[[ConfigDict, Model], Objective],
-) -> Callable[[ConfigDict, Model, Pool], Training]:
-    """Training by an objective of one task."""
-
-    def of_model(config: ConfigDict, model: Model) -> Objective:
-        at_once = config.train.block or block(config)
-        return over_tasks(each(config, model), block=at_once, mesh=mesh(config))
-
-    def make(config: ConfigDict, made: Model, train: Pool) -> Training:
-        share = config.inner.first_order
-        if 0 < share < 1:
-            first, second = (_of_order(config, order) for order in (1.0, 0.0))
-            objective = annealed(
-                of_model(first, model(first)),
-                of_model(second, model(second)),
-                at=round(share * config.train.steps),
-            )
-        else:
-            objective = of_model(config, made)
-        return Training(training_tasks(config, train), objective, lambda key, params: params)
-
-    return make
-
-
-def block(config: ConfigDict) -> int | None:
-    """Tasks to compute at once: one on a CPU if each has kernels of its own, which is faster."""
-    return 1 if config.learner != "metric" and jax.default_backend() == "cpu" else None
-
-
-def _of_order(config: ConfigDict, first_order: float) -> ConfigDict:
-    variant = config.copy_and_resolve_references()
-    variant.inner.first_order = first_order
-    return variant
 
 
 def _episodic(config: ConfigDict, model: Model) -> Objective:
@@ -235,7 +173,7 @@ def _generator(config: ConfigDict, learner: Hallucinator) -> Objective:
 
 
 def _with_critic(config: ConfigDict, made: Model, train: Pool) -> Training:
-    training = _on_tasks(_generation)(config, made, train)
+    training = on_tasks(_generation)(config, made, train)
     if isinstance(generator(config), Autoencoder):
         return training
 
@@ -273,52 +211,15 @@ def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
     return Training(sample, supervised(network, classifier), init)
 
 
-def _distillation(
-    config: ConfigDict, made: Model, train: Pool, teacher: Teacher | None = None
-) -> Training:
-    def each(config: ConfigDict, model: Model) -> Objective:
-        return _untaught if teacher is None else _taught(config, model, teacher)
-
-    return _on_tasks(each)(config, made, train)
-
-
-def _taught(config: ConfigDict, model: Model, teacher: Teacher) -> Objective:
-    settings = config.teacher
-    match = pick(MATCHES, settings.match, "teacher.match")(settings)
-    learners = (config.learner, teacher.config.learner)
-    if settings.match != "probabilities" and learners != ("metric", "metric"):
-        raise ValueError(
-            f"config.teacher.match={settings.match!r} compares rows of the learner metric, and "
-            f"student and teacher are {' and '.join(learners)}: take "
-            "config.teacher.match=probabilities"
-        )
-    sides = (config, model, True), (teacher.config, teacher.model, False)
-    options = {"weight": settings.weight, "loss": named(LOSSES, config, "loss"), "watch": WATCH}
-    return distillation(*(_see(*side) for side in sides), teacher.params, match, **options)
-
-
-def _see(config: ConfigDict, model: Model, train: bool) -> See:
-    if config.learner != "metric":
-        return predicted(model.learner, train=train)
-    return compared(partial(embed_episode, model.network, train=train), head(config))
-
-
-def _untaught(params: Params, episode: Episode, key: Key, step: Step) -> tuple[Params, Metrics]:
-    raise ValueError(
-        "config.objective='distillation' wants a teacher: train the model by experiments.train, "
-        "with a config.teacher.workdir, or named in config.compare as in image+taught"
-    )
-
-
 OBJECTIVES = {
-    "episodic": _on_tasks(_episodic),
-    DISTILLATION: _distillation,
-    "leave_one_out": _on_tasks(_leave_one_out),
-    "views": _on_tasks(_views),
-    "multi_step": _on_tasks(_multi_step),
-    "reptile": _on_tasks(_reptile),
+    "episodic": on_tasks(_episodic),
+    DISTILLATION: distilled,
+    "leave_one_out": on_tasks(_leave_one_out),
+    "views": on_tasks(_views),
+    "multi_step": on_tasks(_multi_step),
+    "reptile": on_tasks(_reptile),
     "supervised": _supervised,
-    "ranking": _on_tasks(_ranking),
+    "ranking": on_tasks(_ranking),
     "generation": _with_critic,
 }
 
