@@ -1,18 +1,33 @@
-"""The devices that a run uses."""
+"""The devices that a run uses, of all its processes."""
 
 import math
+import os
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
+from experiments import hosts
+from fsjax.types import Array
+
 
 def cores_as_devices(config: ConfigDict) -> None:
-    """On a CPU, makes as many devices as the config asks for; before jax has looked for any."""
+    """On a CPU, makes as many devices as the config asks for; before jax has looked for any.
+
+    Raises:
+      ValueError: if the processes of the job cannot have as many each.
+    """
+    number = hosts.count(os.environ)
+    if config.devices % number:
+        raise ValueError(
+            f"config.devices={config.devices} are of all {number} processes together, each with "
+            f"the same number: set it to 0, all there are, or to a multiple of {number}"
+        )
     if config.devices:
-        jax.config.update("jax_num_cpu_devices", config.devices)
+        jax.config.update("jax_num_cpu_devices", config.devices // number)
 
 
 def mesh(config: ConfigDict) -> Mesh | None:
@@ -34,10 +49,32 @@ def mesh(config: ConfigDict) -> Mesh | None:
             f"config.train.tasks={tasks} cannot be spread over config.devices={number} alike; "
             f"set one of them so that {number} divides the tasks"
         )
+    if jax.process_count() > 1 and number < there:
+        raise ValueError(
+            f"config.train.tasks={tasks} use {number} of the {there} devices of "
+            f"{jax.process_count()} processes, of which each must use its own: set it to a "
+            f"multiple of {there}, and config.devices to 0"
+        )
     return Mesh(jax.devices()[:number], ("tasks",)) if number > 1 else None
 
 
 def everywhere(config: ConfigDict, arrays: Any) -> Any:
-    """Arrays on every device of the mesh; as they are if there is none."""
+    """Arrays on every device of the mesh; as they are if there is none.
+
+    Args:
+      config: that says which devices.
+      arrays: a pytree, the same in all processes.
+    """
     spread = mesh(config)
-    return arrays if spread is None else jax.device_put(arrays, NamedSharding(spread, P()))
+    if spread is None:
+        return arrays
+    sharding = NamedSharding(spread, P())
+
+    def put(x: Array) -> Array:
+        if not x.is_fully_addressable:  # of all processes already
+            return x
+        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(put(jax.random.key_data(x)))
+        return jax.device_put(np.asarray(x), sharding)
+
+    return jax.tree.map(put, arrays)

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, devices, results
+from experiments import build, dealer, devices, hosts, results
 from experiments.progress import Progress
 from fsjax.encoders.multimodal import calibrate, encode_pool
 from fsjax.evaluation.episodic import episode_logits, evaluate
@@ -161,7 +161,7 @@ def train(
         return job.state.params
     saved = _checkpoints(job.config, folder, progress.say)
     log = _Log(folder / "metrics.jsonl", progress)
-    state = saved.restore(job.state)
+    state = _restored(saved, job.config, job.state)
     log.resume(int(state.step))
     state = run(
         state,
@@ -231,10 +231,18 @@ def _best(config: ConfigDict, fresh: TrainState, folder: Path) -> Params:
         again = f"train the run again without {folder / 'results.jsonl'}, which mends it"
         raise ValueError(f"{text}: {again}")
 
-    state = _checkpoints(config, folder, refuse).restore(fresh)
+    state = _restored(_checkpoints(config, folder, refuse), config, fresh)
     if int(state.step) == 0:
         raise ValueError(f"{folder} holds no checkpoint; train the run first")
     return state.best.params
+
+
+def _restored(saved: Checkpoints, config: ConfigDict, fresh: TrainState) -> TrainState:
+    """What the first process restores, on all devices of the run."""
+    state = saved.restore(fresh)
+    plain = hosts.of_first(state._replace(key=jax.random.key_data(state.key)))
+    key = jax.random.wrap_key_data(plain.key)
+    return devices.everywhere(config, jax.device_put(plain._replace(key=key)))
 
 
 def _checkpoints(config: ConfigDict, folder: Path, tell: Callable[[str], None]) -> Checkpoints:

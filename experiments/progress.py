@@ -12,7 +12,7 @@ from rich.progress import Progress as Bars
 class Board:
     """The progress of all models of a run, a context manager."""
 
-    def __init__(self):
+    def __init__(self, quiet: bool = False):
         columns = (
             TextColumn("{task.description:>10}"),
             BarColumn(),
@@ -20,7 +20,7 @@ class Board:
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
         )
-        self.bars = Bars(*columns, console=Console(), disable=not sys.stdout.isatty())
+        self.bars = Bars(*columns, console=Console(quiet=quiet), disable=not sys.stdout.isatty())
 
     def __enter__(self):
         self.bars.start()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from experiments import hosts
 from fsjax.training.loop import Diverged
 from fsjax.types import Metrics, TrainState
 
@@ -38,12 +39,12 @@ class Stop:
         self._asked.set()
 
     def check(self) -> None:
-        """Goes on unless it was asked to stop.
+        """Goes on unless it, or another process of the job, was asked to stop.
 
         Raises:
-          Stopped: if it was.
+          Stopped: if one was.
         """
-        if self._asked.is_set():
+        if hosts.any_of(self._asked.is_set()):
             raise Stopped
 
     def after_chunk(self, state: TrainState, metrics: Metrics) -> TrainState:
@@ -86,7 +87,9 @@ def leave(stop: Stop, workdir: Path) -> None:
     """
     given = any(word.lstrip("-").split("=")[0] == "workdir" for word in sys.orig_argv)
     command = shlex.join([*sys.orig_argv, *([] if given else [f"--workdir={workdir}"])])
-    print(f"stopped by {stop.signal.name}, all saved; go on with: {command}", file=sys.stderr)
+    name = stop.signal.name if stop.signal else "a signal to another process"
+    if hosts.is_first():
+        print(f"stopped by {name}, all saved; go on with: {command}", file=sys.stderr)
     raise SystemExit(INTERRUPTED if stop.signal == signal.SIGINT else RUN_AGAIN)
 
 

@@ -27,6 +27,7 @@ from experiments import (
     conditions,
     devices,
     dry_run,
+    hosts,
     inputs,
     inspection,
     jobs,
@@ -74,7 +75,7 @@ def begin(config: ConfigDict, workdir: Path, stop: Stop) -> Iterator[Begun]:
     """
     order, threads = teaching.in_order(config), workers(config)
     tables = build.tables(config)
-    with lock.held(workdir), Board() as board:
+    with lock.held(workdir), Board(quiet=not hosts.is_first()) as board:
         results.open_workdir(workdir, results.plain(config))
         inputs.note(workdir, tables["train"])
         pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
@@ -112,8 +113,8 @@ def run_model(name: str, run: Begun) -> list[dict[str, Any]]:
     What they are is kept in the model's folder, so that a run that is resumed does not test again.
     """
     done = run.workdir / "models" / name / "results.jsonl"
-    if done.exists():
-        return results.read_lines(done)
+    if lines := hosts.told(results.read_lines(done)):
+        return lines
     scored, progress = fitted(name, run)
     lines = scoring.test(scored, run.workdir)
     run.stop.check()
@@ -185,7 +186,8 @@ def train(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> list[d
             tested += lines
         results.append_new(log, scoring.compare(names, config, workdir))
         results.append_new(log, conditions.compare(names, config, tested, workdir))
-        report.write_report([workdir], workdir / "report.html")
+        if hosts.is_first():
+            report.write_report([workdir], workdir / "report.html")
         return results.read_lines(log)
 
 
@@ -199,13 +201,15 @@ def main(argv: Sequence[str]) -> None:
     start = time.perf_counter()
     workdir = chosen_workdir()
     devices.cores_as_devices(command.CONFIG.value)
+    hosts.join()
     if DRY_RUN.value:
         print(dry_run.plan(command.CONFIG.value))
         return
-    with stopping.tidily(workdir) as stop:
-        lines = train(command.CONFIG.value, workdir, stop)
-    print(table(lines))
-    print(f"\n{workdir / 'report.html'} ({(time.perf_counter() - start) / 60:.1f} minutes)")
+    with stopping.tidily(workdir) as stop, hosts.folder(workdir) as ours:
+        lines = train(command.CONFIG.value, ours, stop)
+    if hosts.is_first():
+        print(table(lines))
+        print(f"\n{workdir / 'report.html'} ({(time.perf_counter() - start) / 60:.1f} minutes)")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from fsjax.evaluation.figures import Figure, accuracy, negative_log_likelihood, reliability
@@ -69,7 +69,10 @@ def evaluate(
         each = jax.shard_map(each, mesh=mesh, **specs)
     # Some are drawn beyond the last, so that every device has as many.
     numbers = jnp.arange(-(-num_episodes // devices) * devices)
-    return jax.tree.map(lambda x: x[:num_episodes], each(numbers, params, key, sample))
+    found = each(numbers, params, key, sample)
+    if mesh is not None:  # every host is to read all of them
+        found = jax.lax.with_sharding_constraint(found, NamedSharding(mesh, P()))
+    return jax.tree.map(lambda x: x[:num_episodes], found)
 
 
 def is_transductive(learner: Learner, params: Params, episode: Episode) -> bool:

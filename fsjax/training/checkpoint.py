@@ -43,8 +43,15 @@ class Checkpoints:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._settings, self._tell = settings, tell
         self._damaged: list[int] = []
+        # What a run has is the same in all its processes: each saves by itself, for itself.
+        alone = {"primary_host": jax.process_index(), "active_processes": {jax.process_index()}}
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=2, enable_async_checkpointing=False, create=True
+            max_to_keep=2,
+            enable_async_checkpointing=False,
+            create=False,  # which orbax does for all processes together alone
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                **alone, barrier_sync_key_prefix=f"process{jax.process_index()}"
+            ),
         )
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
@@ -55,7 +62,7 @@ class Checkpoints:
           OSError: if it cannot be written; those before are kept.
         """
         where = self._folder / str(int(state.step))
-        plain = _without_key_types(state)
+        plain = jax.tree.map(np.asarray, _without_key_types(state))
         try:
             self._make_way()
             self._manager.save(
@@ -80,7 +87,7 @@ class Checkpoints:
           fresh: a state of the same run, for its shapes.
 
         Returns:
-          The state, equal to the one saved bit for bit.
+          The state, equal to the one saved bit for bit, as arrays of the host.
 
         Raises:
           ValueError: if the checkpoint is of other settings (names them), or all are damaged.
@@ -124,7 +131,8 @@ class Checkpoints:
                 f"{', '.join(differences)}; "
                 "use another work directory, or the configuration it was made with"
             )
-        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, _without_key_types(fresh))
+        plain = _without_key_types(fresh)
+        shapes = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), plain)
         state = self._manager.restore(
             step, args=ocp.args.Composite(state=ocp.args.StandardRestore(shapes))
         ).state

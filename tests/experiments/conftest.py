@@ -110,6 +110,26 @@ def small_config(path, **train_settings):
     return config
 
 
+def small_flags(path, **changes):
+    """The arguments of a small job on the numbers of the npz, which is made."""
+    keys = {
+        "data.name": "npz",
+        "data.path": made_npz(path),
+        "data.columns": "tabular:numbers",
+        "modalities": "tabular",
+        "compare": "",
+        "norm": "group",
+        "train.ways": 3,
+        "train.steps": 4,
+        "train.chunk": 2,
+        "validation.ways": 3,
+        "validation.episodes": 9,
+        "test.settings": "((3,1),)",
+        "test.episodes": 21,
+    }
+    return [f"--config.{key}={value}" for key, value in (keys | changes).items()]
+
+
 def bare_run(folder, **config):
     """A work directory with settings and results alone."""
     settings = get_config().to_dict() | config
@@ -152,6 +172,11 @@ def write_npz():
 @pytest.fixture(scope="session")
 def small():
     return small_config
+
+
+@pytest.fixture(scope="session")
+def job_flags():
+    return small_flags
 
 
 @pytest.fixture(scope="session")

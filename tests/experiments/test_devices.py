@@ -47,6 +47,28 @@ def test_tasks_that_cannot_be_spread_alike(monkeypatch):
         devices.mesh(config(devices=4))
 
 
+@pytest.mark.parametrize(("asked", "each"), [(0, None), (8, 4)])
+def test_processes_share_the_devices_of_a_config(monkeypatch, asked, each):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    told = {}
+    monkeypatch.setattr(jax.config, "update", told.__setitem__)
+    devices.cores_as_devices(config(devices=asked))
+    assert told.get("jax_num_cpu_devices") == each
+
+
+def test_processes_that_cannot_have_as_many_devices_each(monkeypatch):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    with pytest.raises(ValueError, match=r"config.devices=5 are of all 2 processes"):
+        devices.cores_as_devices(config(devices=5))
+
+
+def test_a_process_must_use_its_devices(monkeypatch):
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"train.tasks=6 use 2 of the 4 devices of 2 processes"):
+        devices.mesh(config())
+
+
 def test_models_side_by_side_do_not_share_several_devices(monkeypatch):
     assert train.workers(config()) == 2
     monkeypatch.setattr(devices, "mesh", lambda config: "several")
@@ -56,30 +78,9 @@ def test_models_side_by_side_do_not_share_several_devices(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_job_on_two_devices_resumes_to_the_same_bits(tmp_path):
-    random = np.random.default_rng(0)
-    labels = np.repeat(np.arange(60), 6)
-    numbers = random.normal(size=(60, 2))[labels] + 0.3 * random.normal(size=(360, 2))
-    np.savez(tmp_path / "data.npz", cls=labels, numbers=numbers.astype(np.float32))
-    keys = {
-        "data.name": "npz",
-        "data.path": tmp_path / "data.npz",
-        "data.columns": "tabular:numbers",
-        "modalities": "tabular",
-        "compare": "raw",
-        "learner": "maml",
-        "norm": "group",
-        "devices": 2,
-        "train.tasks": 4,
-        "train.ways": 3,
-        "train.steps": 4,
-        "train.chunk": 2,
-        "validation.ways": 3,
-        "validation.episodes": 9,
-        "test.settings": "((3,1),)",
-        "test.episodes": 21,
-    }
-    flags = [f"--config.{key}={value}" for key, value in keys.items()]
+def test_a_job_on_two_devices_resumes_to_the_same_bits(tmp_path, job_flags):
+    changes = {"compare": "raw", "learner": "maml", "devices": 2, "train.tasks": 4}
+    flags = job_flags(tmp_path / "data.npz", **changes)
 
     def results(workdir):
         command = [sys.executable, "-m", "experiments.train", *flags, f"--workdir={workdir}"]

@@ -1,0 +1,129 @@
+"""Several processes as one job: how many there are, and that they do what one process does."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments import hosts
+
+ROOT = Path(__file__).parents[2]
+TASKS = {"devices": 8, "train.tasks": 8}
+
+
+@pytest.mark.parametrize(
+    ("environment", "number"),
+    [
+        ({}, 1),
+        ({"JAX_NUM_PROCESSES": "4"}, 4),
+        ({"SLURM_STEP_NUM_TASKS": "8", "SLURM_NTASKS": "16"}, 8),
+        ({"SLURM_STEP_NUM_TASKS": "8", "JAX_NUM_PROCESSES": "1"}, 1),  # eight jobs, each by itself
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, 2),
+        ({"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2,10.0.0.3"}, 3),
+    ],
+)
+def test_processes_that_launchers_started(environment, number):
+    assert hosts.count(environment) == number
+
+
+def test_half_of_what_is_told_by_hand(monkeypatch):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    with pytest.raises(ValueError, match="are set, and JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID"):
+        hosts.join()
+
+
+def test_one_process_agrees_with_itself(tmp_path):
+    value = {"a": [1, None, "x"]}
+    assert hosts.told(value) is value and hosts.of_first(value) is value
+    assert hosts.any_of(True) and not hosts.any_of(False)
+    with hosts.folder(tmp_path) as ours:
+        assert ours == tmp_path
+
+
+def start(flags, workdir, processes):
+    """The processes of a job on this host, begun."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "experiments.train", *flags, f"--workdir={workdir}"]
+    told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(processes)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": ROOT}
+    return [
+        subprocess.Popen(command, env=os.environ | told | {"JAX_PROCESS_ID": str(i)}, **pipes)
+        for i in range(processes)
+    ]
+
+
+def ended(job):
+    """What each process said, and its code."""
+    return [(process.communicate()[0], process.returncode) for process in job]
+
+
+def lines(workdir, name):
+    return [json.loads(line) for line in (workdir / name).read_text().splitlines()]
+
+
+def metrics(workdir):
+    read = lines(workdir, "models/prototype/metrics.jsonl")
+    return [{k: v for k, v in line.items() if k != "minutes"} for line in read]
+
+
+def test_two_processes_train_as_one(tmp_path, job_flags):
+    flags = job_flags(tmp_path / "data.npz", **TASKS)
+    for name, processes in (("two", 2), ("one", 1)):
+        said = ended(start(flags, tmp_path / name, processes))
+        assert [code for _, code in said] == processes * [0], said
+    for two, one in zip(metrics(tmp_path / "two"), metrics(tmp_path / "one"), strict=True):
+        assert two == pytest.approx(one, rel=1e-5)
+    (two,), (one,) = (lines(tmp_path / name, "results.jsonl") for name in ("two", "one"))
+    assert two["accuracy"] == pytest.approx(one["accuracy"], abs=1e-6)
+    assert two["device"].startswith("8 x") and (tmp_path / "two" / "report.html").exists()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, job_flags):
+    folder = tmp_path_factory.mktemp("hosts")
+    flags = job_flags(folder / "data.npz", **TASKS | {"train.steps": 40})
+    assert [code for _, code in ended(start(flags, folder / "whole", 2))] == [0, 0]
+    return flags, metrics(folder / "whole")
+
+
+def once_saved(job, workdir):
+    """Waits until a job has saved something."""
+    while not list(workdir.glob("models/prototype/checkpoints/[0-9]*")):
+        assert all(process.poll() is None for process in job), ended(job)
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [0, 1])
+def test_a_signal_to_one_process_stops_all(tmp_path, undisturbed, asked):
+    flags, whole = undisturbed
+    job = start(flags, tmp_path / "run", 2)
+    once_saved(job, tmp_path / "run")
+    job[asked].send_signal(signal.SIGTERM)
+    said = ended(job)
+    assert [code for _, code in said] == [75, 75], said
+    assert "all saved; go on with" in said[0][0]
+    assert len(metrics(tmp_path / "run")) < len(whole)
+    assert [code for _, code in ended(start(flags, tmp_path / "run", 2))] == [0, 0]
+    assert metrics(tmp_path / "run") == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_when_one_process_is_killed_the_job_ends_and_goes_on(tmp_path, undisturbed, killed):
+    flags, whole = undisturbed
+    job = start(flags, tmp_path / "run", 2)
+    once_saved(job, tmp_path / "run")
+    job[killed].kill()
+    said = ended(job)
+    assert said[1 - killed][1] != 0, said
+    assert [code for _, code in ended(start(flags, tmp_path / "run", 2))] == [0, 0]
+    assert metrics(tmp_path / "run") == whole
