@@ -33,29 +33,44 @@ def cores_as_devices(config: ConfigDict) -> None:
 def mesh(config: ConfigDict) -> Mesh | None:
     """The devices over which a config spreads tasks and test episodes; None if it is only one.
 
+    Where it has several seeds these are spread in place of tasks.
+
     Raises:
-      ValueError: if there are not as many as the config asks for, or they cannot have a task each
-        and the same number of them.
+      ValueError: if there are not as many as the config asks for, or they cannot have a task or
+        seed each and the same number of them.
     """
-    tasks, there = config.train.tasks, jax.device_count()
-    number = config.devices or math.gcd(tasks, there)
+    key, shared, there = _shared(config)
+    number = config.devices or math.gcd(shared, there)
     if number > there:
         raise ValueError(
             f"config.devices={number}, and jax sees {there} ({jax.default_backend()}); ask for "
             "no more, or for 0: as many as there are"
         )
-    if tasks % number:
+    if shared % number:
         raise ValueError(
-            f"config.train.tasks={tasks} cannot be spread over config.devices={number} alike; "
-            f"set one of them so that {number} divides the tasks"
+            f"config.{key}={shared} cannot be spread over config.devices={number} alike; "
+            f"set one of them so that {number} divides the {key.rpartition('.')[2]}"
         )
     if jax.process_count() > 1 and number < there:
         raise ValueError(
-            f"config.train.tasks={tasks} use {number} of the {there} devices of "
+            f"config.{key}={shared} use {number} of the {there} devices of "
             f"{jax.process_count()} processes, of which each must use its own: set it to a "
             f"multiple of {there}, and config.devices to 0"
         )
-    return Mesh(jax.devices()[:number], ("tasks",)) if number > 1 else None
+    axis = key.rpartition(".")[2]
+    return Mesh(jax.devices()[:number], (axis,)) if number > 1 else None
+
+
+def _shared(config: ConfigDict) -> tuple[str, int, int]:
+    """The key of what is spread, how many of it there are, and how many devices."""
+    if config.seeds > 1:
+        return "seeds", config.seeds, jax.device_count()
+    return "train.tasks", config.train.tasks, jax.device_count()
+
+
+def mesh_of_tasks(config: ConfigDict) -> Mesh | None:
+    """The devices over which the tasks of a step are spread; None if seeds are, or nothing is."""
+    return mesh(config) if config.seeds == 1 else None
 
 
 def everywhere(config: ConfigDict, arrays: Any) -> Any:

@@ -87,7 +87,9 @@ def _intended(config: ConfigDict) -> list[str]:
     asked = dealer.episode_settings(config)
     (training,), (validation,) = asked["train"], asked["validation"]
     tests = ", ".join(map(_episode, asked["test"]))
+    seeds = [f"{config.seeds} seeds in one program, of each what is said above"]
     return [
+        *(seeds if config.seeds > 1 else []),
         f"on {number} of {jax.device_count()} devices ({jax.default_backend()})",
         f"trains on {config.train.tasks} tasks a step, {_episode(training)}",
         f"validates and saves every {config.train.chunk} steps, on {config.validation.episodes} "

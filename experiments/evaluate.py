@@ -20,6 +20,7 @@ from experiments import (
     compiled,
     conditions,
     devices,
+    fitting,
     jobs,
     lock,
     report,
@@ -36,7 +37,7 @@ def load_config(workdir: Path) -> ConfigDict:
     """The config of a run.
 
     Raises:
-      ValueError: if the folder holds no run.
+      ValueError: if the folder holds no run, or those of several seeds.
     """
     path = workdir / "config.json"
     if not path.exists():
@@ -44,6 +45,11 @@ def load_config(workdir: Path) -> ConfigDict:
     # Keys that the run's version did not know yet have their default.
     config = get_config()
     config.update(json.loads(path.read_text()))
+    if config.seeds > 1:
+        raise ValueError(
+            f"{workdir} holds runs of {config.seeds} seeds: name one of them, as "
+            f"{workdir / f'seed={config.seed}'}"
+        )
     return config
 
 
@@ -84,7 +90,7 @@ def _evaluate(
     lines = []
     for name in chosen:
         job = jobs.prepare(build.models(trained)[name], pools["train"])
-        params = jobs.trained_params(job, workdir / "models" / name)
+        params = fitting.trained_params(job, workdir / "models" / name)
         params = jobs.chosen(job, params, pools["validation"])
         scored = scoring.Scored(name, build.models(asked)[name], job.model, params, pools)
         plain = scoring.test(scored, workdir)

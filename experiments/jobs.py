@@ -1,9 +1,7 @@
-"""One model of a run: built, trained or resumed."""
+"""One model of a run, built, and what measures it."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -11,19 +9,15 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, devices, hosts, results
-from experiments.progress import Progress
-from fsjax.encoders.multimodal import calibrate, encode_pool
+from experiments import build, dealer, devices
+from fsjax.encoders.multimodal import encode_pool
 from fsjax.evaluation.episodic import episode_logits, evaluate
 from fsjax.evaluation.figures import accuracy
-from fsjax.training.checkpoint import Checkpoints
-from fsjax.training.loop import Hook, keep_best, run, stop_if_diverged
-from fsjax.training.state import init_state, train_chunk
-from fsjax.types import Array, Key, Learner, Metrics, Params, Pool, Sample, TrainState
+from fsjax.training.state import init_state
+from fsjax.types import Array, Key, Learner, Params, Pool, Sample, TrainState
 
 # Fixed, so that every model of every run answers the same episodes.
-VALIDATION_KEY, TEST_KEY, CALIBRATION_KEY = 101, 202, 303
-CALIBRATION_BATCHES = 16
+VALIDATION_KEY, TEST_KEY = 101, 202
 EVALUATION_BATCH = 20
 
 
@@ -63,12 +57,12 @@ def prepare(
     training = build.training(config, trained, rows, teacher)
     optimizer = build.optimizer(config)
     once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
-    state = _first_state(config, trained.learner, tasks, training, optimizer, once)
+    state = first_state(config, trained.learner, tasks, training, optimizer, once)
     state = devices.everywhere(config, state)
     return Job(config, model, tasks, training, optimizer, state, fixed)
 
 
-def _first_state(
+def first_state(
     config: ConfigDict,
     learner: Learner,
     tasks: Sample,
@@ -141,81 +135,10 @@ def rehearse(job: Job, pools: Mapping[str, Pool]) -> None:
                 raise ValueError(f"{split} episodes, {ways}: {error}") from error
 
 
-def train(
-    job: Job, validation: Pool, folder: Path, progress: Progress, after: Sequence[Hook] = ()
-) -> Params:
-    """Trains a model, or goes on from its newest checkpoint.
-
-    Args:
-      job: the model.
-      validation: the classes that choose the best parameters.
-      folder: where checkpoints and metrics lie.
-      progress: told of every chunk.
-      after: hooks that are called when a chunk is saved.
-
-    Returns:
-      The best parameters by validation; those it began with if no step is asked for.
-    """
-    settings = job.config.train
-    if settings.steps == 0:
-        return job.state.params
-    saved = _checkpoints(job.config, folder, progress.say)
-    log = _Log(folder / "metrics.jsonl", progress)
-    state = _restored(saved, job.config, job.state)
-    log.resume(int(state.step))
-    state = run(
-        state,
-        chunk=lambda state, steps: train_chunk(state, num_steps=steps, **trains_with(job)),
-        num_steps=settings.steps,
-        chunk_steps=settings.chunk,
-        hooks=[
-            stop_if_diverged,
-            keep_best(_measure(job, validation), log.validated),
-            log.write,
-            saved.save,
-            *after,
-        ],
-        patience=settings.patience or None,
-    )
-    return state.best.params
-
-
 def trains_with(job: Job) -> dict[str, Any]:
     """What `train_chunk` takes of a job, besides the state and the number of steps."""
     how = job.training
     return {"sample": how.sample, "objective": how.objective, "optimizer": job.optimizer}
-
-
-def trained_params(job: Job, folder: Path) -> Params:
-    """The best parameters of a model that has been trained.
-
-    Raises:
-      ValueError: if there is no checkpoint.
-    """
-    if job.config.train.steps == 0:
-        return job.state.params
-    return _best(job.config, job.state, folder)
-
-
-def params_by_shapes(config: ConfigDict, rows: Pool, folder: Path) -> Params:
-    """The best parameters of a model that has been trained, without the data of its training.
-
-    Args:
-      config: of the model, trained by one step or more.
-      rows: `jax.ShapeDtypeStruct` in place of the arrays of the training classes.
-      folder: where its checkpoints lie.
-
-    Raises:
-      ValueError: if there is no checkpoint.
-    """
-
-    def fresh(rows: Pool) -> TrainState:
-        model, tasks = build.model(config), dealer.training_tasks(config, rows)
-        parts = tasks, build.training(config, model, rows), build.optimizer(config)
-        return _first_state(config, model.learner, *parts, compiled=lambda f: f)
-
-    shapes = jax.eval_shape(fresh, rows)
-    return _best(config, shapes._replace(key=jax.random.key(config.seed)), folder)
 
 
 def chosen(job: Job, params: Params, validation: Pool) -> Params:
@@ -223,50 +146,11 @@ def chosen(job: Job, params: Params, validation: Pool) -> Params:
     the accuracy on validation.
     """
     choose = build.CHOSEN.get(job.config.learner)
-    return choose(params, _accuracy(job, validation)) if choose else params
+    return choose(params, validated(job, validation)) if choose else params
 
 
-def _best(config: ConfigDict, fresh: TrainState, folder: Path) -> Params:
-    def refuse(text: str) -> None:
-        again = f"train the run again without {folder / 'results.jsonl'}, which mends it"
-        raise ValueError(f"{text}: {again}")
-
-    state = _restored(_checkpoints(config, folder, refuse), config, fresh)
-    if int(state.step) == 0:
-        raise ValueError(f"{folder} holds no checkpoint; train the run first")
-    return state.best.params
-
-
-def _restored(saved: Checkpoints, config: ConfigDict, fresh: TrainState) -> TrainState:
-    """What the first process restores, on all devices of the run."""
-    state = saved.restore(fresh)
-    plain = hosts.of_first(state._replace(key=jax.random.key_data(state.key)))
-    key = jax.random.wrap_key_data(plain.key)
-    return devices.everywhere(config, jax.device_put(plain._replace(key=key)))
-
-
-def _checkpoints(config: ConfigDict, folder: Path, tell: Callable[[str], None]) -> Checkpoints:
-    return Checkpoints(folder / "checkpoints", results.plain(config), tell)
-
-
-def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params, float]]:
-    """state -> its parameters calibrated on training data, and their validation accuracy."""
-    model, accuracy_of = job.model, _accuracy(job, validation)
-
-    @jax.jit
-    def calibrated(params: Params, tasks: Sample) -> Params:
-        keys = jax.random.split(jax.random.key(CALIBRATION_KEY), CALIBRATION_BATCHES)
-        batches = jax.vmap(lambda key: dealer.first_task(tasks(key)).query)(keys)
-        return params | {"network": calibrate(model.network, params["network"], batches)}
-
-    def measure(state: TrainState) -> tuple[Params, float]:
-        params = state.params if job.calibrated else calibrated(state.params, job.tasks)
-        return params, accuracy_of(params)
-
-    return measure
-
-
-def _accuracy(job: Job, validation: Pool) -> Callable[[Params], float]:
+def validated(job: Job, validation: Pool) -> Callable[[Params], float]:
+    """Parameters -> their accuracy on the classes of validation."""
     config, model = job.config, job.model
     settings = dealer.episode_settings(config)["validation"][0]
     episodes = evaluator(
@@ -302,33 +186,3 @@ def evaluator(
     # Where rows were encoded before, drawing episodes takes longer to compile than to run.
     quick = model.fast is not None and config.head not in build.OF_PAIRS
     return jax.jit(figures, compiler_options=build.RUNS_ONCE if quick else None)
-
-
-class _Log:
-    """metrics.jsonl, one line a chunk, and the progress shown.
-
-    Minutes are those of training, validation and compiling, of all sessions of the run.
-    """
-
-    def __init__(self, path: Path, progress: Progress):
-        self._path, self._progress = path, progress
-        self._validation, self._before, self._start = float("nan"), 0.0, time.perf_counter()
-
-    def resume(self, step: int) -> None:
-        held = results.read_lines(self._path)
-        lines = [line for line in held if line["step"] <= step]
-        results.write_lines(self._path, lines)
-        self._before = lines[-1].get("minutes", 0.0) if lines else 0.0
-        self._progress.resume(step, seen=held[-1]["step"] if held else 0)
-
-    def validated(self, step: int, figure: float) -> None:
-        self._validation = figure
-
-    def write(self, state: TrainState, metrics: Metrics) -> TrainState:
-        means = {name: float(np.mean(x)) for name, x in metrics.items()}
-        minutes = self._before + (time.perf_counter() - self._start) / 60
-        line = {"step": int(state.step)} | means | {"validation": self._validation}
-        line["minutes"] = minutes
-        results.write_lines(self._path, [*results.read_lines(self._path), line])
-        self._progress.advance(line)
-        return state

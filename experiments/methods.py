@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import build, cache, devices, inputs, jobs
+from experiments import build, cache, devices, fitting, inputs
 from experiments.evaluate import load_config
 from experiments.features import SIZES, embed_of, of_those_there, read_for
 from experiments.names import check_name, parse_names
@@ -125,7 +125,7 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
         learned, fast = None, model
     else:
         pool = inputs.shapes(known, config)
-        learned = jobs.params_by_shapes(config, pool, workdir / "models" / name)
+        learned = fitting.params_by_shapes(config, pool, workdir / "models" / name)
         fast = model.fast or model
     encode = _encoder(model, learned) if fast is not model else lambda inputs: inputs
 

@@ -56,12 +56,14 @@ def recommend(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> Re
       What to use and why; also written to recommendation.jsonl.
 
     Raises:
-      ValueError: if config and data do not fit, there is one model alone, or another job uses the
-        directory.
+      ValueError: if config and data do not fit, there is one model alone, there are several seeds,
+        or another job uses the directory.
       SystemExit: if the directory cannot be written or holds a run of another config.
       Stopped: if it was stopped; run again, it goes on.
     """
     names = list(build.models(config))
+    if config.seeds > 1:
+        raise ValueError("models are compared at one seed: set config.seeds to 1")
     if len(names) == 1:
         raise ValueError(
             f"there is {names[0]} alone to recommend: name candidates in config.compare, as in "

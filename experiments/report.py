@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import plots
-from experiments.runs import Line, Run, merge, read_run
+from experiments.runs import Line, Run, merge, read_runs
 from experiments.sections import learning, section
 from experiments.tables import (
     NOTHING,
@@ -104,7 +104,7 @@ def write_report(dirs: Sequence[Path], out: Path) -> None:
       ValueError: if a folder is no work directory, or a file in it is damaged.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page([read_run(Path(folder)) for folder in dirs]), "utf-8")
+    out.write_text(page(read_runs(dirs)), "utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if out.suffix not in (".html", ".htm"):
         parser.error(f"--out {out}: must end in .html")
     try:
-        lines = merge([read_run(folder) for folder in args.dirs])
+        lines = merge(read_runs(args.dirs))
         write_report(args.dirs, out)
         out.with_suffix(".md").write_text(markdown(lines) + "\n", "utf-8")
         out.with_suffix(".tex").write_text(latex(lines) + "\n", "utf-8")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Line = dict[str, Any]
+SEED = "seed="  # how the folders of several seeds begin
 
 # What a line of a known kind must have.
 NEEDED = {
@@ -36,8 +37,10 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name of the folder."""
-        return self.folder.resolve().name
+        """The name of the folder; of one of several seeds also that of the folder of all."""
+        folder = self.folder.resolve()
+        own = folder.name.startswith(SEED)
+        return f"{folder.parent.name} {folder.name}" if own else folder.name
 
 
 def read_run(folder: Path) -> Run:
@@ -72,6 +75,16 @@ def read_run(folder: Path) -> Run:
     logs = sorted(folder.glob("models/*/metrics.jsonl"))
     metrics = {log.parent.name: read_lines(log, ("step",)) for log in logs}
     return Run(folder, settings, read_lines(folder / "results.jsonl"), metrics, arrays)
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Reads work directories; of one of several seeds, those of each."""
+    found = []
+    for folder in map(Path, folders):
+        seeds = [path for path in folder.glob(f"{SEED}*") if (path / "config.json").is_file()]
+        seeds.sort(key=lambda path: int(path.name.removeprefix(SEED)))
+        found += [folder] if (folder / "results.jsonl").exists() else seeds or [folder]
+    return list(map(read_run, found))
 
 
 def read_lines(path: Path, needed: Sequence[str] = ()) -> list[Line]:
@@ -115,8 +128,11 @@ def merge(runs: Sequence[Run]) -> list[Line]:
         again = run.config.get("seed") in seeds
         groups.setdefault(str(run.folder) if again else key, []).append(run)
     firsts = [group[0] for group in groups.values()]
-    names = [run.name for run in firsts]
-    names = [r.name if names.count(r.name) == 1 else str(r.folder) for r in firsts]
+    names = [run.name.partition(f" {SEED}")[0] for run in firsts]
+    names = [
+        name if names.count(name) == 1 else str(run.folder)
+        for name, run in zip(names, firsts, strict=True)
+    ]
     return [
         {**line, "run": name}
         for group, name in zip(groups.values(), names, strict=True)

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, compiled, dealer, jobs
+from experiments import build, compiled, dealer, fitting, jobs
 from experiments.evaluate import load_config
 from experiments.names import check_name
 from fsjax.data.pool import make_pool
@@ -99,7 +99,7 @@ def _base(config: ConfigDict, train: Table, workdir: Path) -> tuple[Pool, Params
         return make_pool(train), None
     first, others = map(make_pool, build.base_tables(config, train))
     job = jobs.prepare(build.base(config), first)
-    return others, jobs.trained_params(job, workdir / "base")["network"]
+    return others, fitting.trained_params(job, workdir / "base")["network"]
 
 
 def _accuracies(job: jobs.Job, params: Params, validation: Pool, seeds: int) -> list[float]:

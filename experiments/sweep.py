@@ -23,7 +23,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from experiments import compiled, devices, report, stopping, tables, train
-from experiments.runs import merge, read_run
+from experiments.runs import merge, read_runs
 from experiments.stopping import Stop
 from fsjax.training.loop import Diverged
 
@@ -176,7 +176,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _report(folders: Sequence[Path], workdir: Path) -> None:
     if folders:
-        print(tables.table(merge([read_run(folder) for folder in folders])))
+        print(tables.table(merge(read_runs(folders))))
         report.write_report(folders, workdir / "report.html")
         print(f"\n{workdir / 'report.html'}")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from experiments import build, jobs, results
+from experiments import build, fitting, jobs, results
 from experiments.evaluate import load_config
 from experiments.names import check_name, parse_names
 from fsjax.types import Pool
@@ -51,7 +51,7 @@ def teacher_of(config: ConfigDict, name: str, train: Pool, workdir: Path) -> bui
         return None
     folder, teacher, variant = _teacher(config)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), train)
-    params = jobs.params_by_shapes(variant, shapes, (folder or workdir) / "models" / teacher)
+    params = fitting.params_by_shapes(variant, shapes, (folder or workdir) / "models" / teacher)
     return build.Teacher(variant, build.model(variant), params)
 
 

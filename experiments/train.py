@@ -27,6 +27,7 @@ from experiments import (
     conditions,
     devices,
     dry_run,
+    fitting,
     hosts,
     inputs,
     inspection,
@@ -35,6 +36,7 @@ from experiments import (
     report,
     results,
     scoring,
+    seeds,
     stopping,
     teaching,
 )
@@ -92,7 +94,7 @@ def _with_base(run: Begun) -> Begun:
     first, others = (devices.everywhere(config, make_pool(part)) for part in parts)
     progress, after = run.board.add("base", alone.train.steps), [run.stop.after_chunk]
     job = jobs.prepare(alone, first)
-    params = jobs.train(job, run.pools["validation"], folder, progress, after)
+    params = fitting.train(job, run.pools["validation"], folder, progress, after)
     return run._replace(base=params["network"], pools={**run.pools, "train": others})
 
 
@@ -141,7 +143,7 @@ def fitted(name: str, run: Begun) -> tuple[scoring.Scored, Progress]:
     jobs.rehearse(job, {split: run.pools[split] for split in run.pools if split != "train"})
     run.stop.check()
     folder, after = run.workdir / "models" / name, [run.stop.after_chunk]
-    params = jobs.train(job, run.pools["validation"], folder, progress, after)
+    params = fitting.train(job, run.pools["validation"], folder, progress, after)
     params = jobs.chosen(job, params, run.pools["validation"])
     return scoring.Scored(name, variant, job.model, params, run.pools), progress
 
@@ -178,8 +180,13 @@ def train(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> list[d
       SystemExit: if the directory cannot be written or holds a run of another config.
       Stopped: if it was stopped; run again, it goes on.
     """
+    stop = stop or Stop()
+    return _all_seeds(config, workdir, stop) if config.seeds > 1 else _one(config, workdir, stop)
+
+
+def _one(config: ConfigDict, workdir: Path, stop: Stop) -> list[dict[str, Any]]:
     log, names = workdir / "results.jsonl", list(build.models(config))
-    with begin(config, workdir, stop or Stop()) as run:
+    with begin(config, workdir, stop) as run:
         tested = []
         for _, lines in of_models(partial(run_model, run=run), run):
             results.append_new(log, lines)
@@ -189,6 +196,25 @@ def train(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> list[d
         if hosts.is_first():
             report.write_report([workdir], workdir / "report.html")
         return results.read_lines(log)
+
+
+def _all_seeds(config: ConfigDict, workdir: Path, stop: Stop) -> list[dict[str, Any]]:
+    """Trains all seeds together, and tests each as a run of its own."""
+    each = seeds.folders(config)
+    with begin(config, workdir, stop) as run:
+
+        def fit(name: str) -> None:
+            progress = run.board.add(name, build.models(config)[name].train.steps)
+            seeds.fit(name, config, run.pools, workdir, progress, [stop.after_chunk])
+
+        for _ in of_models(fit, run):
+            pass
+    found = [_one(one, workdir / folder, stop) for folder, one in each.items()]
+    best, accuracy = seeds.choose_best(config, workdir)
+    if hosts.is_first():
+        report.write_report([workdir], workdir / "report.html")
+        print(f"best on validation: {best}, {accuracy:.1%}")
+    return [line for lines in found for line in lines]
 
 
 def chosen_workdir() -> Path:

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from experiments.build.parts import Model, model
 from experiments.dealer import training_tasks
-from experiments.devices import mesh
+from experiments.devices import mesh_of_tasks
 from fsjax.evaluation.figures import accuracy
 from fsjax.objectives.episodic import over_tasks
 from fsjax.objectives.multi_step import annealed
@@ -32,7 +32,7 @@ def on_tasks(
 
     def of_model(config: ConfigDict, model: Model) -> Objective:
         at_once = config.train.block or block(config)
-        return over_tasks(each(config, model), block=at_once, mesh=mesh(config))
+        return over_tasks(each(config, model), block=at_once, mesh=mesh_of_tasks(config))
 
     def make(config: ConfigDict, made: Model, train: Pool) -> Training:
         share = config.inner.first_order

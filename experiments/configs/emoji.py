@@ -14,9 +14,13 @@ def get_config() -> ConfigDict:
     return ConfigDict(
         {
             "seed": 0,
+            # More than 1: the models of so many seeds, `seed` and those after it, as one program;
+            # each ends in a work directory of its own below the run's.
+            "seeds": 1,
             "workers": 0,  # models trained side by side; 0: two on CPU, one on an accelerator
-            # Over which the tasks of a step and test episodes are spread; 0: as many as jax sees
-            # and divide the tasks. On CPU jax sees one, unless more are asked for: a core each.
+            # Over which the tasks of a step, or seeds, and test episodes are spread; 0: as many as
+            # jax sees and divide their number. On CPU jax sees one, unless more are asked for: a
+            # core each.
             "devices": 0,
             "data": {
                 # emoji | folder | csv | grocery | npz | omniglot | speech_commands | tfds

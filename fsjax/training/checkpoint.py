@@ -136,6 +136,8 @@ class Checkpoints:
         state = self._manager.restore(
             step, args=ocp.args.Composite(state=ocp.args.StandardRestore(shapes))
         ).state
+        if jax.tree.map(np.shape, state) != jax.tree.map(np.shape, shapes):
+            raise ValueError("its arrays have other shapes")
         if digests and digests["state"] != _digest_of_state(state):
             raise ValueError("its numbers are not those that were written")
         return state._replace(key=jax.random.wrap_key_data(state.key))

@@ -46,7 +46,8 @@ def run(
 
 
 def _exhausted(state: TrainState, patience: int | None) -> bool:
-    return patience is not None and int(state.best.misses) >= patience
+    # Of several seeds, until it has not improved for any.
+    return patience is not None and int(np.min(state.best.misses)) >= patience
 
 
 def stop_if_diverged(state: TrainState, metrics: Metrics) -> TrainState:

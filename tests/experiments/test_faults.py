@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from experiments import build, command, evaluate, jobs, progress, results, stopping, train
+from experiments import build, command, evaluate, fitting, jobs, progress, results, stopping, train
 from fsjax.data.pool import make_pool
 from fsjax.training.checkpoint import Checkpoints
 from fsjax.training.loop import Diverged
@@ -38,7 +38,7 @@ def trained(whole, workdir, after=()):
     """The parameters of the run when its training has ended."""
     board = progress.Board()
     told = board.add("prototype", whole.config.train.steps)
-    return jobs.train(whole.job, whole.validation, workdir / MODEL, told, after)
+    return fitting.train(whole.job, whole.validation, workdir / MODEL, told, after)
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +134,8 @@ def test_gradients_become_nan(whole, ended, monkeypatch):
         return state._replace(params=jax.tree.map(lambda x: x * jnp.nan, state.params)), metrics
 
     shutil.rmtree(newest(ended))
-    chunk = jobs.train_chunk
-    monkeypatch.setattr(jobs, "train_chunk", spoiled)
+    chunk = fitting.train_chunk
+    monkeypatch.setattr(fitting, "train_chunk", spoiled)
     with pytest.raises(Diverged, match="a parameter is NaN at step 4; the last good checkpoint is"):
         trained(whole, ended)
     monkeypatch.undo()
@@ -147,8 +147,8 @@ def test_a_signal_comes_while_a_checkpoint_is_written(whole, tmp_path, monkeypat
         os.kill(os.getpid(), signal.SIGTERM)
         return save(self, state)
 
-    save = jobs.Checkpoints.save
-    monkeypatch.setattr(jobs.Checkpoints, "save", signalled)
+    save = fitting.Checkpoints.save
+    monkeypatch.setattr(fitting.Checkpoints, "save", signalled)
     with stopping.on_signals() as stop, pytest.raises(stopping.Stopped):
         trained(whole, tmp_path, [stop.after_chunk])
     monkeypatch.undo()

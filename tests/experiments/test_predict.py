@@ -13,6 +13,7 @@ from PIL import Image
 from experiments import (
     build,
     cache,
+    fitting,
     inputs,
     jobs,
     methods,
@@ -355,7 +356,7 @@ def test_numbers_are_scaled_by_training_rows_alone(run):
     config, folder, _ = run
     pool = make_pool(build.tables(config)["train"])
     job = jobs.prepare(build.models(config)["concat"], pool)
-    params = jobs.trained_params(job, folder / "work/models/concat")
+    params = fitting.trained_params(job, folder / "work/models/concat")
     learned = params["network"]["encoders_tabular"]
     x = np.asarray(pool.sources["rows"].inputs.values["tabular"])
     assert (np.abs(learned["mean"] - x.mean(0)) < x.std(0) / 2).all()
@@ -365,7 +366,7 @@ def test_numbers_are_scaled_by_training_rows_alone(run):
 def test_a_run_predicts_without_its_data(run, capsys):
     config, folder, _ = run
     job = jobs.prepare(build.models(config)["concat"], make_pool(build.tables(config)["train"]))
-    expected = jobs.trained_params(job, folder / "work/models/concat")
+    expected = fitting.trained_params(job, folder / "work/models/concat")
     (folder / "all.csv").rename(folder / "gone.csv")
     columns = ["--columns", "tabular:a+b,other:c"]
     try:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import build, jobs, recommend, results
+from experiments import build, fitting, jobs, recommend, results
 from experiments.recommend import _choose
 from fsjax.data.pool import make_pool
 
@@ -37,7 +37,7 @@ def test_models_are_kept_where_training_finds_them_and_are_not_learned_anew(done
     before = log.read_text()
     pools = {split: make_pool(part) for split, part in build.tables(config).items()}
     job = jobs.prepare(build.models(config)["prototype"], pools["train"])
-    jobs.trained_params(job, log.parent)
+    fitting.trained_params(job, log.parent)
     assert recommend.recommend(config, workdir) == chosen
     assert log.read_text() == before
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import build, jobs, results, teaching, train
+from experiments import build, fitting, jobs, results, teaching, train
 from experiments.configs import emoji
 from fsjax.data.pool import make_pool
 
@@ -33,7 +33,7 @@ def restored(taught, name):
     """A model's parameters before training and after."""
     config, workdir, _, pool = taught
     job = jobs.prepare(build.models(config)[name], pool)
-    return job.state.params, jobs.trained_params(job, workdir / "models" / name)
+    return job.state.params, fitting.trained_params(job, workdir / "models" / name)
 
 
 def test_a_student_that_has_learned_is_restored_without_its_teacher(taught):

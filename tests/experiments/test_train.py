@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import bench, build, evaluate, jobs, results, scoring, stability, train
+from experiments import bench, build, evaluate, fitting, jobs, results, scoring, stability, train
 from experiments.configs import emoji, emoji_long, smoke
 from fsjax.data.pool import make_pool
 from fsjax.data.splits import split_by_digest
@@ -87,13 +87,13 @@ def first_alone(finished):
 
 def test_a_killed_run_resumes_to_the_same_bits(finished, first_alone, tmp_path, monkeypatch):
     _, workdir, _ = finished
-    save = jobs.Checkpoints.save
+    save = fitting.Checkpoints.save
 
     def die(self, state, metrics=None):
         save(self, state)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs.Checkpoints, "save", die)
+    monkeypatch.setattr(fitting.Checkpoints, "save", die)
     with pytest.raises(KeyboardInterrupt):
         train.train(first_alone, tmp_path / "work")
     monkeypatch.undo()
@@ -258,7 +258,7 @@ def test_models_with_and_without_generator_are_trained_at_the_features_of_one_ne
     config, workdir, _ = hallucinated
     train_split = make_pool(build.tables(config)["train"])
     networks = [
-        jobs.trained_params(jobs.prepare(variant, train_split), workdir / folder)["network"]
+        fitting.trained_params(jobs.prepare(variant, train_split), workdir / folder)["network"]
         for folder, variant in [
             ("base", build.base(config)),
             *((f"models/{name}", variant) for name, variant in build.models(config).items()),
