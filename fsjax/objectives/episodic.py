@@ -1,9 +1,11 @@
 """Episodic training: adapt to the support set, learn from the loss on the queries."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
@@ -12,6 +14,7 @@ from fsjax.objectives.losses import cross_entropy
 from fsjax.types import Array, Episode, Key, Learner, Metrics, Objective, Params, Step
 
 Loss = Callable[[Array, Array], Array]  # logits [Q, W], targets [Q, W] -> []
+Vary = Callable[[Any], Any]  # a pytree that is the same on all devices -> one that need not be
 
 
 def query_loss(
@@ -50,26 +53,60 @@ def over_tasks(
 
     Args:
       objective: of one task.
-      block: tasks computed at once, one block after another in less memory; all of them unless
-        given.
+      block: tasks computed at once, one block after another, their gradients added up: the memory
+        of so many tasks, however many there are. All of them unless given.
       mesh: of one axis, over whose devices the tasks are spread; what a task draws and gives does
         not depend on it. Their number has to divide T.
     """
 
-    def mean(params: Params, tasks: tuple[Episode, Array], step: Step):
+    def mean(params: Params, tasks: tuple[Episode, Array], step: Step, vary: Vary = lambda x: x):
         def one(task: tuple[Episode, Key]):
             return objective(params, *task, step)
 
-        per_task = jax.vmap(one)(tasks) if block is None else lax.map(one, tasks, batch_size=block)
-        return jax.tree.map(lambda x: x.mean(0), per_task)
+        number = _tasks(tasks)
+        if block is None or block >= number:
+            return jax.tree.map(lambda x: x.mean(0), jax.vmap(one)(tasks))
+        total = _sum_in_blocks(one, tasks, block, vary)
+        return jax.tree.map(lambda x: x / number, total)
 
     on_all = mean if mesh is None else _spread(mean, mesh)
 
     def batched(params: Params, batch: Episode, key: Key, step: Step):
-        keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
+        keys = jax.random.split(key, _tasks(batch))
         return on_all(params, (batch, keys), step)
 
     return batched
+
+
+def _tasks(batch: Any) -> int:
+    return jax.tree.leaves(batch)[0].shape[0]
+
+
+def _sum_in_blocks(
+    one: Callable[[Any], Any], tasks: tuple[Episode, Array], block: int, vary: Vary
+) -> Any:
+    """What `one` makes of tasks [T], added up; nothing of one block is kept for the next but sums.
+
+    Args:
+      one: of a task.
+      tasks: [T, ...].
+      block: tasks computed at once.
+      vary: makes what is the same on all devices differ by device, for the sums to begin with.
+    """
+
+    def add(total: Any, part: Any) -> tuple[Any, None]:
+        found = jax.vmap(one)(part)
+        return jax.tree.map(lambda t, x: t + x.sum(0), total, found), None
+
+    shapes = jax.eval_shape(one, jax.tree.map(lambda x: x[0], tasks))
+    total = vary(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
+    blocks = _tasks(tasks) // block
+    whole = jax.tree.map(lambda x: x[: blocks * block], tasks)
+    whole = jax.tree.map(lambda x: x.reshape(blocks, block, *x.shape[1:]), whole)
+    total, _ = lax.scan(add, total, whole)
+    if _tasks(tasks) % block:
+        total, _ = add(total, jax.tree.map(lambda x: x[blocks * block :], tasks))
+    return total
 
 
 def _spread(mean: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
@@ -77,7 +114,7 @@ def _spread(mean: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
 
     def local(params: Params, tasks: tuple[Episode, Array], step: Step):
         # Gradients of parameters that are the same everywhere would be summed task by task.
-        varying = jax.tree.map(lambda x: lax.pcast(x, axis, to="varying"), params)
-        return lax.pmean(mean(varying, tasks, step), axis)
+        vary = partial(jax.tree.map, lambda x: lax.pcast(x, axis, to="varying"))
+        return lax.pmean(mean(vary(params), tasks, step, vary), axis)
 
     return jax.shard_map(local, mesh=mesh, in_specs=(P(), P(axis), P()), out_specs=P())
