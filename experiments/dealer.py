@@ -5,14 +5,18 @@ from functools import partial
 from typing import Any
 
 import jax
+from jax import lax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
+from experiments.devices import mesh_of_tasks
 from experiments.names import parse_names
 from fsjax.episodes import sample
 from fsjax.episodes.augment import warp_images
 from fsjax.episodes.missing import drop_modalities, narrow_views
 from fsjax.episodes.open_set import sample_open_episode
-from fsjax.types import Episode, Key, Pool
+from fsjax.types import Array, Episode, Key, Pool
 
 first_task = partial(jax.tree.map, lambda x: x[0])
 
@@ -58,17 +62,42 @@ def training_tasks(config: ConfigDict, train: Pool) -> Callable[[Key], Episode]:
     if len(names) > 1 and asked.alone + asked.cross:
         changes.append((narrow_views, {"alone": asked.alone, "cross": asked.cross}))
     hashable = tuple((change, tuple(amounts.items())) for change, amounts in changes)
-    settings = episode_settings(config)["train"][0] | {"tasks": asked.tasks}
+    spread = {"tasks": asked.tasks, "mesh": mesh_of_tasks(config)}
+    settings = episode_settings(config)["train"][0] | spread
     return sample.bind_pool(_changed, train, changes=hashable, draw=draw(config), **settings)
 
 
-def _changed(key: Key, rows: Pool, *, changes: Sequence[tuple], **settings: Any) -> Episode:
-    key_tasks, *keys = jax.random.split(key, 1 + len(changes))
-    tasks = sample.sample_tasks(key_tasks, rows, **settings)
-    for key, (change, amounts) in zip(keys, changes, strict=True):
-        each = jax.vmap(partial(change, **dict(amounts)))
-        tasks = each(jax.random.split(key, settings["tasks"]), tasks)
-    return tasks
+def _changed(
+    key: Key,
+    rows: Pool,
+    *,
+    changes: Sequence[tuple],
+    tasks: int,
+    mesh: Mesh | None,
+    **settings: Any,
+) -> Episode:
+    """A batch of tasks, by each device those that it learns from."""
+    keys = jax.random.split(key, 1 + len(changes))
+    keys = jax.vmap(partial(jax.random.split, num=tasks), out_axes=1)(keys)  # [T, 1 + changes]
+
+    def one(keys: Array, rows: Pool) -> Episode:
+        episode = sample.sample_episode(keys[0], rows, **settings)
+        for key, (change, amounts) in zip(keys[1:], changes, strict=True):
+            episode = change(key, episode, **dict(amounts))
+        return episode
+
+    all_of = jax.vmap(one, in_axes=(0, None))
+    if mesh is None:
+        return all_of(keys, rows)
+    (axis,) = mesh.axis_names
+
+    def of_device(keys: Array, rows: Pool) -> Episode:
+        return all_of(keys, jax.tree.map(lambda x: lax.pcast(x, axis, to="varying"), rows))
+
+    # Left to the compiler every device would draw all tasks: it cannot divide a top_k.
+    return jax.shard_map(of_device, mesh=mesh, in_specs=(P(axis), P()), out_specs=P(axis))(
+        keys, rows
+    )
 
 
 def episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:

@@ -75,8 +75,8 @@ def metrics(workdir):
 
 
 def test_two_processes_train_as_one(tmp_path, job_flags):
-    flags = job_flags(tmp_path / "data.npz", **TASKS)
     for name, processes in (("two", 2), ("one", 1)):
+        flags = job_flags(tmp_path / "data.npz", **TASKS | {"devices": 8 if processes == 2 else 1})
         said = ended(start(flags, tmp_path / name, processes))
         assert [code for _, code in said] == processes * [0], said
     for two, one in zip(metrics(tmp_path / "two"), metrics(tmp_path / "one"), strict=True):
