@@ -20,6 +20,7 @@ ROWS_SHARE = ("episode", "support")
 ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "conv4": lambda norm: image.Conv4(norm=norm),
     "conv4_widening": lambda norm: image.Conv4((32, 64, 128, 256), norm),
+    "conv4_wide": lambda norm: image.Conv4((48, 96, 192, 384), norm),
     "conv4_strided": lambda norm: image.StridedConv4(norm=norm),
     "conv4_halved": lambda norm: image.Halved(image.Conv4(norm=norm)),
     "conv4_maps": lambda norm: image.Conv4(norm=norm, pooled=2),

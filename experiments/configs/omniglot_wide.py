@@ -1,0 +1,27 @@
+"""Prototypes on Omniglot past the paper's figures, by a network that widens as its maps shrink.
+
+Claim: 98.8, 99.7, 96.6 and 99.1 in 5-way 1-shot, 5-way 5-shot, 20-way 1-shot and 20-way 5-shot,
+each +- 0.2 or less, for the training seed 0 (Snell et al. 2017 report 98.8, 99.7, 96.0 and 98.9).
+With conv4_widening, which costs half as much: 98.7, 99.7, 96.1 and 99.0.
+Cost: 30 minutes on one CPU core beside other work (conv4_widening: 16).
+Command: python -m experiments.train --config=experiments/configs/omniglot_wide.py
+    --config.data.path=FOLDER --config.data.splits=FOLDER/omniglot_vinyals_split.json
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import omniglot
+
+
+def get_config() -> ConfigDict:
+    """Every row asks, mirrored images are further classes, and images are warped a little.
+
+    Episodes of training classes are not answered better than those of validation, ways considered:
+    what is left to gain lies in a larger network and more steps, not in more variety.
+    """
+    config = omniglot.get_config()
+    config.encoders.image = "conv4_wide"
+    config.objective = "leave_one_out"
+    config.data.reflections = True
+    config.train.update(steps=6000, chunk=500, warp=0.05)
+    return config
