@@ -1,13 +1,17 @@
 """From a config to the parts of a network: norms, encoders and fusions by name."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 from ml_collections import ConfigDict
 
 from experiments.names import named, parse_pairs, pick
 from fsjax.encoders import audio, image, norms, tabular, text
+from fsjax.encoders.multimodal import as_network
+from fsjax.encoders.precision import in_bfloat16
 from fsjax.fusion import attention, crossed, gated, pooled, products, stacked
+from fsjax.types import Network
 
 NORMS = {
     "group": norms.GroupNorm,
@@ -35,6 +39,10 @@ ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "mlp_standardised": lambda norm: tabular.Standardised(tabular.MLP()),
     "raw": lambda norm: tabular.Raw(),
 }
+PRECISIONS: dict[str, Callable[[Network], Network]] = {
+    "float32": lambda network: network,
+    "bfloat16": in_bfloat16,
+}
 # Those that take table rows, as the features of a frozen encoder are.
 OF_ROWS = ("mlp", "mlp_standardised", "linear", "linear_unit", "raw")
 FUSIONS: dict[str, Callable[[], nn.Module]] = {
@@ -52,6 +60,11 @@ FUSIONS: dict[str, Callable[[], nn.Module]] = {
     "late_precision": stacked.Stacked,
     "late_common": stacked.StackedInCommon,
 }
+
+
+def network(config: ConfigDict, module: nn.Module, **how: Any) -> Network:
+    """A Flax module as a network, as for `as_network`, in the precision that a config names."""
+    return named(PRECISIONS, config, "precision")(as_network(module, **how))
 
 
 def encoder_name(config: ConfigDict, modality: str) -> str:

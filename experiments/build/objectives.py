@@ -8,6 +8,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.build.distilling import Teacher, distilled
+from experiments.build.networks import network
 from experiments.build.parts import (
     DISTILLATION,
     EMBEDS,
@@ -23,7 +24,6 @@ from experiments.build.parts import (
 from experiments.build.tasks import WATCH, Training, on_tasks
 from experiments.dealer import first_task
 from experiments.names import named, parse_names, pick
-from fsjax.encoders.multimodal import as_network
 from fsjax.episodes.missing import see_through
 from fsjax.episodes.rows import sample_rows
 from fsjax.episodes.sample import bind_pool
@@ -111,7 +111,8 @@ def _views(config: ConfigDict, model: Model) -> Objective:
             "calibrated or group, and config.base.steps=0"
         )
     chosen = views(len(parse_names(config.modalities)), **config.views)
-    encode, loss = as_network(model.module, method="encode"), named(LOSSES, config, "loss")
+    encode = network(config, model.module, method="encode")
+    loss = named(LOSSES, config, "loss")
     return over_views(encode, model.fast.learner, see_through, chosen, loss=loss, watch=WATCH)
 
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.build.networks import FUSIONS, ROWS_SHARE, encoder
+from experiments.build.networks import FUSIONS, ROWS_SHARE, encoder, network
 from experiments.names import check_name, named, parse_names
 from fsjax import generators, heads
 from fsjax.encoders.comparison import ConvRelation
-from fsjax.encoders.multimodal import Multimodal, as_network, encoded, multimodal
+from fsjax.encoders.multimodal import Multimodal, encoded, multimodal
 from fsjax.encoders.transfer import begun, frozen, passed_on
 from fsjax.fusion import pooled
 from fsjax.fusion.centred import Centred
@@ -334,10 +334,10 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
     make = named(LEARNERS, config, "learner")
 
     def of(module: Multimodal) -> Model:
-        network = as_network(module)
+        rows = network(config, module)
         if base is not None:
-            network = (begun if config.base.tuned else frozen)(network, base)
-        return Model(module, network, make(network, config), None)
+            rows = (begun if config.base.tuned else frozen)(rows, base)
+        return Model(module, rows, make(rows, config), None)
 
     independent = config.norm not in ROWS_SHARE and config.learner in EMBEDS
     return of(module)._replace(fast=of(encoded(module)) if independent else None)

@@ -48,6 +48,9 @@ def get_config() -> ConfigDict:
                 "audio": "conv_audio",
                 "tabular": "mlp",
             },
+            # bfloat16: networks compute in it in training; parameters, gradients, statistics,
+            # losses and features that are encoded once for a test stay float32.
+            "precision": "float32",
             "norm": "calibrated",  # batch statistics in training, the training set's at test
             "fusion": "attention",
             # metric | maml | anil | boil | meta_sgd | maml_pp | reptile | imaml | proto_maml

@@ -23,8 +23,9 @@ def weighted_moments(x: Array, weight: Array) -> tuple[Array, Array]:
       weight: [B], not negative; if all are zero the moments are zero.
 
     Returns:
-      mean [D] and variance [D].
+      mean [D] and variance [D], in float32 at least.
     """
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     places = tuple(range(1, x.ndim - 1))
     total = jnp.maximum(weight.sum() * math.prod(x.shape[1:-1]), jnp.finfo(x.dtype).tiny)
     # Rows are weighted last: a weight inside the sum over places doubles the cost of its gradient.
@@ -42,7 +43,7 @@ class _Affine(nn.Module):
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         factor = scale * jax.lax.rsqrt(var + self.epsilon)
-        return x * factor + (bias - mean * factor)
+        return (x * factor + (bias - mean * factor)).astype(x.dtype)
 
 
 class GroupNorm(nn.Module):

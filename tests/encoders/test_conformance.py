@@ -32,6 +32,7 @@ PIXELS = RNG.integers(0, 256, size=(ROWS, 32, 32, 3)).astype(np.uint8)
 TINY = {
     "conv4": (lambda norm: Conv4((2, 4, 2, 4), norm), floats(17, 16, 1), (1, 4)),
     "conv4_widening": (lambda norm: Conv4((2, 2, 4, 6), norm), floats(16, 16, 1), (1, 6)),
+    "conv4_wide": (lambda norm: Conv4((2, 4, 4, 6), norm), floats(16, 16, 1), (1, 6)),
     "conv4_strided": (lambda norm: StridedConv4((2, 4), norm), floats(9, 8, 1), (1, 3 * 2 * 4)),
     "conv4_halved": (lambda norm: Halved(Conv4((2, 4), norm)), floats(9, 8, 1), (1, 4)),
     "conv4_maps": (lambda norm: Conv4((4,) * 4, norm, pooled=2), floats(9, 8, 1), (1, 2 * 2 * 4)),
