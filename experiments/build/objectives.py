@@ -11,6 +11,7 @@ from experiments.build.distilling import Teacher, distilled
 from experiments.build.parts import (
     DISTILLATION,
     EMBEDS,
+    GENERATE,
     LATE,
     LEARNERS,
     LOSSES,
@@ -52,16 +53,16 @@ from fsjax.types import (
 
 # What trains a learner where the objective is "own"; for all others that is "episodic", if their
 # head is none of those that are trained by triplets.
-OWN = {"maml_pp": "multi_step", "reptile": "reptile", "hallucinate": "generation"}
+OWN = {"maml_pp": "multi_step", "reptile": "reptile"} | dict.fromkeys(GENERATE, "generation")
 BY_TRIPLETS = ("triangular",)
 # The learners that an objective can train, where it cannot train all.
 TRAINS = {
     "leave_one_out": ("metric",),
     "supervised": ("metric",),
     "views": ("metric", "am3", "described"),
-    "multi_step": tuple(name for name in LEARNERS if name not in EMBEDS),
+    "multi_step": tuple(name for name in LEARNERS if name not in {*EMBEDS, *GENERATE}),
     "ranking": ("metric",),
-    "generation": ("hallucinate",),
+    "generation": GENERATE,
     "reptile": ("reptile", "maml", "anil", "boil"),
 }
 
@@ -169,7 +170,7 @@ def _generator(config: ConfigDict, learner: Hallucinator) -> Objective:
     made = generator(config)
     if isinstance(made, Autoencoder):
         return variational(made, learner.examples)
-    return adversarial(made, critic(), learner.examples, penalty=config.generation.penalty)
+    return adversarial(made, critic(config), learner.examples, penalty=config.generation.penalty)
 
 
 def _with_critic(config: ConfigDict, made: Model, train: Pool) -> Training:
@@ -184,7 +185,7 @@ def _with_critic(config: ConfigDict, made: Model, train: Pool) -> Training:
 
         shapes = jax.eval_shape(examples, params, key)
         rows = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        return params | {"critic": critic().init(key, rows)}
+        return params | {"critic": critic(config).init(key, rows)}
 
     return training._replace(init=init)
 
@@ -232,7 +233,7 @@ def optimizer(config: ConfigDict) -> optax.GradientTransformation:
         return optax.adam(optax.cosine_decay_schedule(rate, steps), **momenta)
 
     of_all = adam(config.train.learning_rate)
-    if config.learner != "hallucinate":
+    if config.learner not in GENERATE:
         return of_all
     settings, alone = config.generation, isinstance(generator(config), Autoencoder)
     turns = 1 if alone else settings.critic_steps

@@ -10,15 +10,18 @@ from experiments.build.networks import FUSIONS, ROWS_SHARE, encoder
 from experiments.names import check_name, named, parse_names
 from fsjax import generators, heads
 from fsjax.encoders.comparison import ConvRelation
+from fsjax.encoders.convolution import conv3x3_stride2
+from fsjax.encoders.layers import Conv3x3
 from fsjax.encoders.multimodal import Multimodal, as_network, encoded, multimodal
-from fsjax.encoders.transfer import begun, frozen, passed_on
+from fsjax.encoders.transfer import begun, frozen, passed_on, scaled
 from fsjax.fusion import pooled
 from fsjax.fusion.centred import Centred
 from fsjax.generators import features
+from fsjax.generators.pictures import PictureCritic, PictureGenerator
 from fsjax.heads import distances
 from fsjax.heads.late import alike, late, precision
 from fsjax.heads.relation import Relation
-from fsjax.learners import am3, described, maml, metric, tip_adapter
+from fsjax.learners import am3, described, maml, metric, pictures, tip_adapter
 from fsjax.learners.gradient import (
     Rates,
     constant,
@@ -103,16 +106,29 @@ LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
         network,
         metric(passed_on(FEATURES), head(config)),
         generator(config),
-        weights=named(WEIGHTS, config.generation, "weights")(config.generation),
-        describe=_describe(config),
-        share=config.generation.share,
+        **_synthetic(config),
+    ),
+    "pictures": lambda network, config: pictures(
+        scaled(_alone(config)),
+        network,
+        head(config),
+        generator(config),
+        modality=_alone(config),
+        **_synthetic(config),
     ),
 }
+# Learners that have a generator.
+GENERATE = ("hallucinate", "pictures")
+_HALVE = partial(Conv3x3, convolve=conv3x3_stride2)
 GENERATORS: dict[str, Callable[[], Generator | Autoencoder]] = {
     "wgan": lambda: generators.generator(features.FeatureGenerator()),
     "vae": lambda: generators.autoencoder(features.FeatureEncoder(), features.FeatureGenerator()),
+    "wgan_pictures": lambda: generators.generator(PictureGenerator(Conv3x3, _HALVE)),
 }
-
+CRITICS: dict[str, Callable[[], Critic]] = {
+    "wgan": lambda: generators.critic(features.FeatureCritic()),
+    "wgan_pictures": lambda: generators.critic(PictureCritic(_HALVE)),
+}
 
 WEIGHTS: dict[str, Callable[[ConfigDict], Weights]] = {
     "equal": lambda settings: equal_weights(settings.rows, total=settings.weight),
@@ -151,6 +167,27 @@ def _side(config: ConfigDict) -> dict[str, Network]:
     return {kind: multimodal({kind: encoder(alone, kind)}, pooled.Plain()) for kind in kinds}
 
 
+def _synthetic(config: ConfigDict) -> dict[str, Any]:
+    """How a learner uses its generator."""
+    settings = config.generation
+    return {
+        "weights": named(WEIGHTS, settings, "weights")(settings),
+        "describe": _describe(config),
+        "share": settings.share,
+    }
+
+
+def _alone(config: ConfigDict) -> str:
+    """The one modality of a config whose learner makes rows of it."""
+    modality, *more = parse_names(config.modalities)
+    if more:
+        raise ValueError(
+            f"config.learner={config.learner!r} makes rows of one modality: leave "
+            f"{modality} or another alone in config.modalities, or take the learner hallucinate"
+        )
+    return modality
+
+
 def _describe(config: ConfigDict) -> Describe:
     settings = config.generation
     if settings.condition != "prototype" and not settings.side:
@@ -174,9 +211,9 @@ def triplets(config: ConfigDict) -> ranking.Mine:
     return named(TRIPLETS, config.generation, "triplets")
 
 
-def critic() -> Critic:
-    """What judges the rows of a generator."""
-    return generators.critic(features.FeatureCritic())
+def critic(config: ConfigDict) -> Critic:
+    """What judges the rows of the generator that a config names."""
+    return named(CRITICS, config.generation, "generator")()
 
 
 def generator(config: ConfigDict) -> Generator | Autoencoder:

@@ -1,0 +1,19 @@
+"""Synthetic drawings beside real ones on Omniglot: a generator of pictures and its critic.
+
+Command: python -m experiments.train --config=experiments/configs/omniglot_pictures.py
+    --config.data.path=FOLDER --config.data.splits=FOLDER/omniglot_vinyals_split.json
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import omniglot
+
+
+def get_config() -> ConfigDict:
+    """A prototypical network whose prototypes are means of real and synthetic drawings."""
+    config = omniglot.get_config()
+    config.update(learner="pictures", compare="prototype")
+    config.generation.update(generator="wgan_pictures", rows=2, critic_steps=2)
+    config.generation.update(learning_rate=1e-3, critic_rate=1e-3)
+    config.train.update(steps=1500, chunk=250, ways=20, queries=2)
+    return config
