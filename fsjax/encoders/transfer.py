@@ -34,7 +34,6 @@ def frozen(network: Network, params: Params) -> Network:
 def passed_on(modality: str) -> Network:
     """The network without parameters whose features are the values of a modality [B, ...]."""
 
-
     def apply(params: Params, inputs: Inputs, **options) -> tuple[Array, Stats]:
         return inputs.values[modality], {}
 
