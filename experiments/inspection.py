@@ -57,7 +57,7 @@ def inspect(
     pool = _with_class_ids(make_pool(test))
     arrays |= _picture(model, params, deal(pool, some), test.classes, key)
     if config.learner == "pictures":
-        arrays |= _gallery(config, model, params, deal(pool, some), test.classes, key)
+        arrays |= gallery(config, model, params, deal(pool, some), test.classes, key)
     arrays |= _attention(model, params, deal(pool, many), key)
     if model.fast and 1 < len(model.module.encoders) <= MOST:
         _, rows = jobs.prepared(model, params, pool)
@@ -125,7 +125,7 @@ def _drawings(episode: Episode) -> dict[str, np.ndarray]:
     return {"picture_images": np.concatenate([np.asarray(part["image"]) for part in parts])}
 
 
-def _gallery(
+def gallery(
     config: ConfigDict,
     model: build.Model,
     params: Params,
@@ -133,7 +133,20 @@ def _gallery(
     names: tuple[str, ...],
     key: Key,
 ) -> dict[str, np.ndarray]:
-    """Pictures of the classes of an episode, as many for one as for another."""
+    """Pictures of the classes of an episode, as many for one as for another.
+
+    Args:
+      config: of the model.
+      model: whose learner makes pictures.
+      params: its parameters.
+      sample: episodes that know the classes' places among the names.
+      names: of all classes.
+      key: of the episode and the noise.
+
+    Returns:
+      gallery_support, gallery_query and gallery_synthetic [W, G, H, W', C] uint8, each with its
+      own G, and gallery_classes [W]; nothing if the rows are no pictures of uint8.
+    """
     generate = build.generator(config).generate
 
     @partial(jax.jit, compiler_options=build.RUNS_ONCE)

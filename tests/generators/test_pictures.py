@@ -89,7 +89,7 @@ def test_an_eighth_of_a_picture_is_drawn_anew_at_first():
 
 def test_each_picture_is_judged_alone_beside_its_own_class():
     examples = examples_of(9, 9, 1)
-    params = JUDGE.init(KEY, examples)
+    params = jax.jit(JUDGE.init)(KEY, examples)
     judge = jax.jit(partial(JUDGE.score, params))
     scores = judge(examples.rows, examples.condition)
     prototype, side = examples.condition
@@ -105,8 +105,8 @@ def test_each_picture_is_judged_alone_beside_its_own_class():
 def test_the_gradient_of_the_penalty_through_convolutions_is_that_of_differences():
     with jax.enable_x64(True):
         wide = partial(jax.tree.map, lambda x: jnp.asarray(x, jnp.float64))
-        examples = wide(examples_of(6, 5, 1))
-        params = wide(shaken(JUDGE.init(KEY, examples)))
+        examples = wide(examples_of(5, 5, 1))
+        params = wide(shaken(jax.jit(JUDGE.init)(KEY, examples)))
         direction = jax.tree.map(lambda x: jnp.asarray(RNG.normal(size=x.shape)), params)
 
         @jax.jit
