@@ -19,6 +19,7 @@ from experiments.build.parts import (
     critic,
     generator,
     head,
+    imputation,
     triplets,
 )
 from experiments.build.tasks import WATCH, Training, on_tasks
@@ -37,6 +38,7 @@ from fsjax.objectives.episodic import query_loss
 from fsjax.objectives.leave_one_out import leave_one_out
 from fsjax.objectives.multi_step import annealed_importance, multi_step_loss
 from fsjax.objectives.ranking import ranking
+from fsjax.objectives.regression import regression
 from fsjax.objectives.reptile import reptile
 from fsjax.objectives.supervised import init_classes, supervised
 from fsjax.objectives.variational import variational
@@ -53,16 +55,20 @@ from fsjax.types import (
 
 # What trains a learner where the objective is "own"; for all others that is "episodic", if their
 # head is none of those that are trained by triplets.
-OWN = {"maml_pp": "multi_step", "reptile": "reptile"} | dict.fromkeys(GENERATE, "generation")
+OWN = {"maml_pp": "multi_step", "reptile": "reptile", "imputed": "imputation"}
+OWN |= dict.fromkeys(GENERATE, "generation")
 BY_TRIPLETS = ("triangular",)
+# Learners that take gradient steps.
+STEPS = tuple(name for name in LEARNERS if name not in {*EMBEDS, *GENERATE, "imputed"})
 # The learners that an objective can train, where it cannot train all.
 TRAINS = {
     "leave_one_out": ("metric",),
     "supervised": ("metric",),
     "views": ("metric", "am3", "described"),
-    "multi_step": tuple(name for name in LEARNERS if name not in {*EMBEDS, *GENERATE}),
+    "multi_step": STEPS,
     "ranking": ("metric",),
     "generation": GENERATE,
+    "imputation": ("imputed",),
     "reptile": ("reptile", "maml", "anil", "boil"),
 }
 
@@ -173,6 +179,11 @@ def _generator(config: ConfigDict, learner: Hallucinator) -> Objective:
     return adversarial(made, critic(config), learner.examples, penalty=config.generation.penalty)
 
 
+def _imputation(config: ConfigDict, model: Model) -> Objective:
+    filling = regression(imputation(), model.learner.examples)
+    return together({"generator": filling, "queries": _episodic(config, model)}, {})
+
+
 def _with_critic(config: ConfigDict, made: Model, train: Pool) -> Training:
     training = on_tasks(_generation)(config, made, train)
     if isinstance(generator(config), Autoencoder):
@@ -222,6 +233,7 @@ OBJECTIVES = {
     "supervised": _supervised,
     "ranking": on_tasks(_ranking),
     "generation": _with_critic,
+    "imputation": on_tasks(_imputation),
 }
 
 

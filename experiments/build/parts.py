@@ -21,7 +21,7 @@ from fsjax.generators.pictures import PictureCritic, PictureGenerator
 from fsjax.heads import distances
 from fsjax.heads.late import alike, late, precision
 from fsjax.heads.relation import Relation
-from fsjax.learners import am3, described, maml, metric, pictures, tip_adapter
+from fsjax.learners import am3, described, imputed, maml, metric, pictures, tip_adapter
 from fsjax.learners.gradient import (
     Rates,
     constant,
@@ -115,6 +115,13 @@ LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
         generator(config),
         modality=_alone(config),
         **_synthetic(config),
+    ),
+    "imputed": lambda network, config: imputed(
+        network,
+        as_network(_module(config), method="encode"),
+        metric(as_network(encoded(_module(config))), head(config)),
+        imputation(),
+        pool=pooled.mean_pool,
     ),
 }
 # Learners that have a generator.
@@ -219,6 +226,11 @@ def critic(config: ConfigDict) -> Critic:
 def generator(config: ConfigDict) -> Generator | Autoencoder:
     """The generator that a config names."""
     return named(GENERATORS, config.generation, "generator")()
+
+
+def imputation() -> Generator:
+    """What fills in features: the mean of those that the rest of a row allows, without noise."""
+    return generators.generator(features.FeatureGenerator(), noise=0)
 
 
 def _maml(
@@ -365,9 +377,7 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
             f"config.fusion={config.fusion!r} adds what a head says of each modality, and "
             f"config.learner={config.learner!r} has none: take the learner metric"
         )
-    encoders = {name: encoder(config, name) for name in parse_names(config.modalities)}
-    fusion = named(FUSIONS, config, "fusion")()
-    module = Multimodal(encoders, Centred(fusion) if config.head in CENTRED else fusion)
+    module = _module(config)
     make = named(LEARNERS, config, "learner")
 
     def of(module: Multimodal) -> Model:
@@ -378,3 +388,9 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
 
     independent = config.norm not in ROWS_SHARE and config.learner in EMBEDS
     return of(module)._replace(fast=of(encoded(module)) if independent else None)
+
+
+def _module(config: ConfigDict) -> Multimodal:
+    encoders = {name: encoder(config, name) for name in parse_names(config.modalities)}
+    fusion = named(FUSIONS, config, "fusion")()
+    return Multimodal(encoders, Centred(fusion) if config.head in CENTRED else fusion)

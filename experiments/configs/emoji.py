@@ -47,7 +47,7 @@ def get_config() -> ConfigDict:
             "norm": "calibrated",  # batch statistics in training, the training set's at test
             "fusion": "attention",
             # metric | maml | anil | boil | meta_sgd | maml_pp | reptile | imaml | proto_maml
-            # | hallucinate | pictures | am3 | described | tip_adapter
+            # | hallucinate | pictures | imputed | am3 | described | tip_adapter
             "learner": "metric",
             # am3, described, tip_adapter: kinds of class descriptions, each with an encoder; words,
             # for emoji.
