@@ -52,8 +52,8 @@ def imputed(
     pool: Callable[[Tokens], Array],
 ) -> Imputer:
     """A learner that sees features in the place of absent modalities (after Tran et al. 2017,
-    Cascaded Residual Autoencoder, https://doi.org/10.1109/CVPR.2017.528, and Ma et al. 2021,
-    SMIL, https://arxiv.org/abs/2103.05677).
+    https://openaccess.thecvf.com/content_cvpr_2017/html/Tran_Missing_Modalities_Imputation_CVPR_2017_paper.html;
+    Ma et al. 2021, https://arxiv.org/abs/2103.05677).
 
     A row that has none of its modalities is left as it is. No gradient passes through what is
     filled in: the generator learns from rows that have the modality, and from nothing else.
