@@ -147,6 +147,10 @@ def gallery(
       gallery_support, gallery_query and gallery_synthetic [W, G, H, W', C] uint8, each with its
       own G, and gallery_classes [W]; nothing if the rows are no pictures of uint8.
     """
+    (modality,) = model.module.encoders
+    rows = jax.eval_shape(sample, key).query.values[modality]
+    if rows.ndim < 4 or rows.dtype != np.uint8:
+        return {}
     generate = build.generator(config).generate
 
     @partial(jax.jit, compiler_options=build.RUNS_ONCE)
@@ -157,10 +161,7 @@ def gallery(
         return episode, jax.vmap(lambda k: generate(params["generator"], condition, k))(keys)
 
     episode, made = look(params, sample, key)
-    (modality,) = model.module.encoders
     support, query = (x.values[modality] for x in (episode.support.inputs, episode.query))
-    if support.ndim < 4 or support.dtype != np.uint8:
-        return {}
     bytes_made = np.clip(np.rint(127.5 * (np.asarray(made) + 1)), 0, 255).astype(np.uint8)
     # What is made is made for each query: those for the first of a class are shown.
     first = np.asarray(episode.targets).argmax(0)
