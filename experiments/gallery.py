@@ -6,11 +6,8 @@ import numpy as np
 
 from experiments.plots import MUTED, STYLE, as_svg, new_axes, short
 
-SIDE, GAP = (
-    0.42,
-    0.3,
-)  # inches: of a picture, and between those that are real and those that are not
-EDGE = 2  # pixels between pictures
+SIDE, GAP = 0.42, 0.3  # inches: of a picture, and between groups
+EDGE = 2  # pixels around a picture
 
 
 @STYLE

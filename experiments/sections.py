@@ -169,8 +169,8 @@ def _gallery(arrays: Mapping[str, np.ndarray]) -> str:
     classes = list(map(str, arrays["gallery_classes"]))
     caption = (
         f"Pictures of {len(classes)} test classes, a row for each. The synthetic ones are made "
-        "from the support pictures at its left and from noise; the generator has seen neither "
-        "these classes nor the queries."
+        "from noise and from what the generator is told of a class, which is the mean of the "
+        "support pictures unless asked otherwise; it has seen none of these classes before."
     )
     svg = gallery.gallery(groups, classes, alt=f"{caption} Classes: {', '.join(classes)}.")
     return _figure(svg, caption, "wide")
