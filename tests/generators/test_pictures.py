@@ -43,6 +43,13 @@ def test_pictures_are_of_the_size_of_the_prototypes(shape):
     assert scores.shape == (3,)
 
 
+def test_no_picture_of_no_class():
+    examples = examples_of(9, 9, 1)
+    params = jax.eval_shape(DRAW.init, KEY, examples)
+    none = jax.tree.map(lambda x: x[:0], examples.condition)
+    assert jax.eval_shape(DRAW.generate, params, none, KEY).shape == (0, 9, 9, 1)
+
+
 def test_maps_are_halved_to_eight_pixels_to_draw_and_to_four_to_judge():
     examples = jax.eval_shape(lambda: examples_of(64, 64, 3))
     drawn, judged = (jax.eval_shape(part.init, KEY, examples) for part in (DRAW, JUDGE))
