@@ -19,6 +19,7 @@ from fsjax.types import Array, Episode, Inputs, Key, Learner, Params, Pool, Samp
 
 CONFUSION_CLASSES, CONFUSION_EPISODES = 20, 100
 PICTURE_CLASSES, ATTRIBUTED_EPISODES = 5, 200
+SYNTHETIC_PICTURES = 8
 
 
 def inspect(
@@ -33,7 +34,8 @@ def inspect(
       test: the test classes, on the host.
 
     Returns:
-      confusion [K, K] and confusion_classes [K]; picture_* of one episode; attention [M, B] of
+      confusion [K, K] and confusion_classes [K]; picture_* of one episode; gallery_* of a learner
+      that makes pictures, [W, G, H, W', C] of gallery_classes [W]; attention [M, B] of
       the modalities attention_modalities [M], if the fusion tells it; and, of metric
       learners of several modalities, attribution_shapley and attribution_left_out [E, M] of the
       modalities attribution_modalities [M].
@@ -54,6 +56,8 @@ def inspect(
     arrays = {"confusion": found, "confusion_classes": np.array(few.classes)}
     pool = _with_class_ids(make_pool(test))
     arrays |= _picture(model, params, deal(pool, some), test.classes, key)
+    if config.learner == "pictures":
+        arrays |= gallery(config, model, params, deal(pool, some), test.classes, key)
     arrays |= _attention(model, params, deal(pool, many), key)
     if model.fast and 1 < len(model.module.encoders) <= MOST:
         _, rows = jobs.prepared(model, params, pool)
@@ -119,6 +123,61 @@ def _drawings(episode: Episode) -> dict[str, np.ndarray]:
     if "image" not in parts[0] or parts[0]["image"].ndim < 4:  # a frozen encoder saw them
         return {}
     return {"picture_images": np.concatenate([np.asarray(part["image"]) for part in parts])}
+
+
+def gallery(
+    config: ConfigDict,
+    model: build.Model,
+    params: Params,
+    sample: Sample,
+    names: tuple[str, ...],
+    key: Key,
+) -> dict[str, np.ndarray]:
+    """Pictures of the classes of an episode, as many for one as for another.
+
+    Args:
+      config: of the model.
+      model: whose learner makes pictures.
+      params: its parameters.
+      sample: episodes that know the classes' places among the names.
+      names: of all classes.
+      key: of the episode and the noise.
+
+    Returns:
+      gallery_support, gallery_query and gallery_synthetic [W, G, H, W', C] uint8, each with its
+      own G, and gallery_classes [W]; nothing if the rows are no pictures of uint8.
+    """
+    (modality,) = model.module.encoders
+    rows = jax.eval_shape(sample, key).query.values[modality]
+    if rows.ndim < 4 or rows.dtype != np.uint8:
+        return {}
+    generate = build.generator(config).generate
+
+    @partial(jax.jit, compiler_options=build.RUNS_ONCE)
+    def look(params: Params, sample: Sample, key: Key) -> tuple[Episode, Array]:
+        episode = sample(key)
+        condition = model.learner.examples(params, episode, key).condition
+        keys = jax.random.split(key, SYNTHETIC_PICTURES)
+        return episode, jax.vmap(lambda k: generate(params["generator"], condition, k))(keys)
+
+    episode, made = look(params, sample, key)
+    support, query = (x.values[modality] for x in (episode.support.inputs, episode.query))
+    bytes_made = np.clip(np.rint(127.5 * (np.asarray(made) + 1)), 0, 255).astype(np.uint8)
+    # What is made is made for each query: those for the first of a class are shown.
+    first = np.asarray(episode.targets).argmax(0)
+    return {
+        "gallery_support": _by_class(support, episode.support.labels),
+        "gallery_query": _by_class(query, episode.targets),
+        "gallery_synthetic": bytes_made[:, first].swapaxes(0, 1),
+        "gallery_classes": np.array([names[i] for i in episode.support.side.values["class"]]),
+    }
+
+
+def _by_class(rows: Array, labels: Array) -> np.ndarray:
+    """Rows [B, ...] as [W, G, ...], G the rows of the class that has fewest."""
+    of_classes = [np.asarray(rows)[column > 0] for column in np.asarray(labels).T]
+    fewest = min(map(len, of_classes))
+    return np.stack([each[:fewest] for each in of_classes])
 
 
 def _attention(

@@ -115,7 +115,7 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
     encoders = {m: x for m, x in build.encoders(config).items() if m in rows}
     read = rows | {m: read_for(encoder) for m, encoder in encoders.items()}
     model = build.model(config)
-    generated = config.learner == "hallucinate" and config.generation.condition != "prototype"
+    generated = config.learner in build.GENERATE and config.generation.condition != "prototype"
     if generated or config.learner in build.TOLD:
         raise ValueError(
             f"{name} is told class descriptions, which files do not have: name another model of "

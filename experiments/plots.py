@@ -59,6 +59,7 @@ STYLE = matplotlib.rc_context(
         "xtick.major.size": 0,
         "ytick.major.size": 0,
         "figure.facecolor": "none",
+        "image.composite_image": False,  # pictures side by side stay apart, and clear between
         "svg.fonttype": "none",
         "svg.hashsalt": "fsjax",  # the same figures give the same bytes
     }
@@ -158,7 +159,7 @@ def confusion(shares: np.ndarray, classes: Sequence[str], *, alt: str) -> str:
         colour = PAPER if shares[i, j] > 0.55 else INK
         text = f"{100 * shares[i, j]:.0f}"
         axes.text(j, i, text, color=colour, ha="center", va="center", fontsize=8)
-    names = [name if len(name) <= 28 else f"{name[:27]}…" for name in classes]
+    names = short(classes)
     axes.set_xticks(range(number), names, rotation=90, fontsize=7.5)
     axes.set_yticks(range(number), names, fontsize=7.5)
     axes.set(xlim=(-0.5, number - 0.5), ylim=(number - 0.5, -0.5), aspect="equal")
@@ -199,6 +200,11 @@ def attention(modalities: Sequence[str], shares: np.ndarray, *, alt: str) -> str
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.4, -0.6), xlabel="share of attention")
     return as_svg(figure, alt)
+
+
+def short(names: Sequence[str]) -> list[str]:
+    """Names to stand beside an axis, the end of long ones left out."""
+    return [name if len(name) <= 28 else f"{name[:27]}…" for name in names]
 
 
 def new_axes(size: Sequence[float]) -> tuple[Figure, Axes]:

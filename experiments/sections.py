@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import plots, scatter
+from experiments import gallery, plots, scatter
 from experiments.configs.emoji import get_config
 from experiments.runs import Line, Run
 from experiments.tables import Cell, Grid, alike, as_html, setting
@@ -157,6 +157,25 @@ def _episode(arrays: Mapping[str, np.ndarray]) -> str:
     return plots.legend(classes, "★") + _figure(svg, caption, "wide")
 
 
+def _gallery(arrays: Mapping[str, np.ndarray]) -> str:
+    titles = {
+        "support": "support, real",
+        "query": "queries, real",
+        "synthetic": "synthetic",
+    }
+    if not {"gallery_classes", *(f"gallery_{key}" for key in titles)} <= arrays.keys():
+        return ""
+    groups = {title: arrays[f"gallery_{key}"] for key, title in titles.items()}
+    classes = list(map(str, arrays["gallery_classes"]))
+    caption = (
+        f"Pictures of {len(classes)} test classes, a row for each. The synthetic ones are made "
+        "from noise and from what the generator is told of a class, which is the mean of the "
+        "support pictures unless asked otherwise; it has seen none of these classes before."
+    )
+    svg = gallery.gallery(groups, classes, alt=f"{caption} Classes: {', '.join(classes)}.")
+    return _figure(svg, caption, "wide")
+
+
 def _attention(run: Run) -> str:
     arrays = run.inspection
     if not {"attention", "attention_modalities"} <= arrays.keys():
@@ -263,6 +282,7 @@ def section(run: Run, order: Sequence[str]) -> str:
         "Missing modalities": _by_missing(run, order),
         "Confusions": _confusion(run.inspection),
         "One episode": _episode(run.inspection),
+        "Synthetic pictures": _gallery(run.inspection),
         "Attention": _attention(run),
         "Worth of modalities": _attribution(run.inspection),
         "The run": _facts(run),

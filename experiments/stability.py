@@ -59,10 +59,12 @@ def run_seeds(config: ConfigDict, workdir: Path, seeds: int) -> list[Seed]:
     Raises:
       ValueError: if the model has no critic, or the base was not trained.
     """
-    if (config.learner, config.generation.generator) != ("hallucinate", "wgan"):
+    with_critic = config.generation.generator in build.CRITICS
+    if config.learner not in build.GENERATE or not with_critic:
         raise ValueError(
-            "only a generator with a critic can be tried: of the learner hallucinate and the "
-            f"generator wgan, not {config.learner} and {config.generation.generator}"
+            "only a generator with a critic can be tried: of the learners "
+            f"{', '.join(build.GENERATE)} and the generators {', '.join(build.CRITICS)}, not "
+            f"{config.learner} and {config.generation.generator}"
         )
     parts = build.tables(config)
     train, network = _base(config, parts["train"], workdir)

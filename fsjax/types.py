@@ -103,7 +103,7 @@ class Learner(NamedTuple):
 class Condition(NamedTuple):
     """What is known of the classes whose rows are to be generated."""
 
-    prototype: Array  # [B, D] the mean of their rows; zeros where it is not to be used
+    prototype: Array  # [B, ...] the mean of their rows; zeros where it is not to be used
     side: Array  # [B, C] what describes them; C may be 0
 
 

@@ -62,7 +62,7 @@ FUSIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def network(config: ConfigDict, module: nn.Module, **how: Any) -> Network:
+def computed(config: ConfigDict, module: nn.Module, **how: Any) -> Network:
     """A Flax module as a network, as for `as_network`, in the precision that a config names."""
     return named(PRECISIONS, config, "precision")(as_network(module, **how))
 

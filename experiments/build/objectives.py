@@ -8,10 +8,11 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.build.distilling import Teacher, distilled
-from experiments.build.networks import network
+from experiments.build.networks import computed
 from experiments.build.parts import (
     DISTILLATION,
     EMBEDS,
+    GENERATE,
     LATE,
     LEARNERS,
     LOSSES,
@@ -19,6 +20,7 @@ from experiments.build.parts import (
     critic,
     generator,
     head,
+    imputation,
     triplets,
 )
 from experiments.build.tasks import WATCH, Training, on_tasks
@@ -36,6 +38,7 @@ from fsjax.objectives.episodic import query_loss
 from fsjax.objectives.leave_one_out import leave_one_out
 from fsjax.objectives.multi_step import annealed_importance, multi_step_loss
 from fsjax.objectives.ranking import ranking
+from fsjax.objectives.regression import regression
 from fsjax.objectives.reptile import reptile
 from fsjax.objectives.supervised import init_classes, supervised
 from fsjax.objectives.variational import variational
@@ -52,16 +55,20 @@ from fsjax.types import (
 
 # What trains a learner where the objective is "own"; for all others that is "episodic", if their
 # head is none of those that are trained by triplets.
-OWN = {"maml_pp": "multi_step", "reptile": "reptile", "hallucinate": "generation"}
+OWN = {"maml_pp": "multi_step", "reptile": "reptile", "imputed": "imputation"}
+OWN |= dict.fromkeys(GENERATE, "generation")
 BY_TRIPLETS = ("triangular",)
+# Learners that take gradient steps.
+STEPS = tuple(name for name in LEARNERS if name not in {*EMBEDS, *GENERATE, "imputed"})
 # The learners that an objective can train, where it cannot train all.
 TRAINS = {
     "leave_one_out": ("metric",),
     "supervised": ("metric",),
     "views": ("metric", "am3", "described"),
-    "multi_step": tuple(name for name in LEARNERS if name not in EMBEDS),
+    "multi_step": STEPS,
     "ranking": ("metric",),
-    "generation": ("hallucinate",),
+    "generation": GENERATE,
+    "imputation": ("imputed",),
     "reptile": ("reptile", "maml", "anil", "boil"),
 }
 
@@ -111,7 +118,7 @@ def _views(config: ConfigDict, model: Model) -> Objective:
             "calibrated or group, and config.base.steps=0"
         )
     chosen = views(len(parse_names(config.modalities)), **config.views)
-    encode = network(config, model.module, method="encode")
+    encode = computed(config, model.module, method="encode")
     loss = named(LOSSES, config, "loss")
     return over_views(encode, model.fast.learner, see_through, chosen, loss=loss, watch=WATCH)
 
@@ -170,7 +177,12 @@ def _generator(config: ConfigDict, learner: Hallucinator) -> Objective:
     made = generator(config)
     if isinstance(made, Autoencoder):
         return variational(made, learner.examples)
-    return adversarial(made, critic(), learner.examples, penalty=config.generation.penalty)
+    return adversarial(made, critic(config), learner.examples, penalty=config.generation.penalty)
+
+
+def _imputation(config: ConfigDict, model: Model) -> Objective:
+    filling = regression(imputation(), model.learner.examples)
+    return together({"generator": filling, "queries": _episodic(config, model)}, {})
 
 
 def _with_critic(config: ConfigDict, made: Model, train: Pool) -> Training:
@@ -185,7 +197,7 @@ def _with_critic(config: ConfigDict, made: Model, train: Pool) -> Training:
 
         shapes = jax.eval_shape(examples, params, key)
         rows = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        return params | {"critic": critic().init(key, rows)}
+        return params | {"critic": critic(config).init(key, rows)}
 
     return training._replace(init=init)
 
@@ -222,6 +234,7 @@ OBJECTIVES = {
     "supervised": _supervised,
     "ranking": on_tasks(_ranking),
     "generation": _with_critic,
+    "imputation": on_tasks(_imputation),
 }
 
 
@@ -233,7 +246,7 @@ def optimizer(config: ConfigDict) -> optax.GradientTransformation:
         return optax.adam(optax.cosine_decay_schedule(rate, steps), **momenta)
 
     of_all = adam(config.train.learning_rate)
-    if config.learner != "hallucinate":
+    if config.learner not in GENERATE:
         return of_all
     settings, alone = config.generation, isinstance(generator(config), Autoencoder)
     turns = 1 if alone else settings.critic_steps

@@ -6,19 +6,22 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.build.networks import FUSIONS, ROWS_SHARE, encoder, network
+from experiments.build.networks import FUSIONS, ROWS_SHARE, computed, encoder
 from experiments.names import check_name, named, parse_names
 from fsjax import generators, heads
 from fsjax.encoders.comparison import ConvRelation
+from fsjax.encoders.convolution import conv3x3_stride2
+from fsjax.encoders.layers import Conv3x3
 from fsjax.encoders.multimodal import Multimodal, encoded, multimodal
-from fsjax.encoders.transfer import begun, frozen, passed_on
+from fsjax.encoders.transfer import begun, frozen, passed_on, scaled
 from fsjax.fusion import pooled
 from fsjax.fusion.centred import Centred
 from fsjax.generators import features
+from fsjax.generators.pictures import PictureCritic, PictureGenerator
 from fsjax.heads import distances
 from fsjax.heads.late import alike, late, precision
 from fsjax.heads.relation import Relation
-from fsjax.learners import am3, described, maml, metric, tip_adapter
+from fsjax.learners import am3, described, imputed, maml, metric, pictures, tip_adapter
 from fsjax.learners.gradient import (
     Rates,
     constant,
@@ -103,16 +106,36 @@ LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
         network,
         metric(passed_on(FEATURES), head(config)),
         generator(config),
-        weights=named(WEIGHTS, config.generation, "weights")(config.generation),
-        describe=_describe(config),
-        share=config.generation.share,
+        **_synthetic(config),
+    ),
+    "pictures": lambda network, config: pictures(
+        scaled(_alone(config)),
+        network,
+        head(config),
+        generator(config),
+        modality=_alone(config),
+        **_synthetic(config),
+    ),
+    "imputed": lambda network, config: imputed(
+        network,
+        computed(config, _module(config), method="encode"),
+        metric(computed(config, encoded(_module(config))), head(config)),
+        imputation(),
+        pool=pooled.mean_pool,
     ),
 }
+# Learners that have a generator.
+GENERATE = ("hallucinate", "pictures")
+_HALVE = partial(Conv3x3, convolve=conv3x3_stride2)
 GENERATORS: dict[str, Callable[[], Generator | Autoencoder]] = {
     "wgan": lambda: generators.generator(features.FeatureGenerator()),
     "vae": lambda: generators.autoencoder(features.FeatureEncoder(), features.FeatureGenerator()),
+    "wgan_pictures": lambda: generators.generator(PictureGenerator(Conv3x3, _HALVE)),
 }
-
+CRITICS: dict[str, Callable[[], Critic]] = {
+    "wgan": lambda: generators.critic(features.FeatureCritic()),
+    "wgan_pictures": lambda: generators.critic(PictureCritic(_HALVE)),
+}
 
 WEIGHTS: dict[str, Callable[[ConfigDict], Weights]] = {
     "equal": lambda settings: equal_weights(settings.rows, total=settings.weight),
@@ -151,6 +174,27 @@ def _side(config: ConfigDict) -> dict[str, Network]:
     return {kind: multimodal({kind: encoder(alone, kind)}, pooled.Plain()) for kind in kinds}
 
 
+def _synthetic(config: ConfigDict) -> dict[str, Any]:
+    """How a learner uses its generator."""
+    settings = config.generation
+    return {
+        "weights": named(WEIGHTS, settings, "weights")(settings),
+        "describe": _describe(config),
+        "share": settings.share,
+    }
+
+
+def _alone(config: ConfigDict) -> str:
+    """The one modality of a config whose learner makes rows of it."""
+    modality, *more = parse_names(config.modalities)
+    if more:
+        raise ValueError(
+            f"config.learner={config.learner!r} makes rows of one modality: leave "
+            f"{modality} or another alone in config.modalities, or take the learner hallucinate"
+        )
+    return modality
+
+
 def _describe(config: ConfigDict) -> Describe:
     settings = config.generation
     if settings.condition != "prototype" and not settings.side:
@@ -174,14 +218,19 @@ def triplets(config: ConfigDict) -> ranking.Mine:
     return named(TRIPLETS, config.generation, "triplets")
 
 
-def critic() -> Critic:
-    """What judges the rows of a generator."""
-    return generators.critic(features.FeatureCritic())
+def critic(config: ConfigDict) -> Critic:
+    """What judges the rows of the generator that a config names."""
+    return named(CRITICS, config.generation, "generator")()
 
 
 def generator(config: ConfigDict) -> Generator | Autoencoder:
     """The generator that a config names."""
     return named(GENERATORS, config.generation, "generator")()
+
+
+def imputation() -> Generator:
+    """What fills in features: the mean of those that the rest of a row allows, without noise."""
+    return generators.generator(features.FeatureGenerator(), noise=0)
 
 
 def _maml(
@@ -328,16 +377,20 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
             f"config.fusion={config.fusion!r} adds what a head says of each modality, and "
             f"config.learner={config.learner!r} has none: take the learner metric"
         )
-    encoders = {name: encoder(config, name) for name in parse_names(config.modalities)}
-    fusion = named(FUSIONS, config, "fusion")()
-    module = Multimodal(encoders, Centred(fusion) if config.head in CENTRED else fusion)
+    module = _module(config)
     make = named(LEARNERS, config, "learner")
 
     def of(module: Multimodal) -> Model:
-        rows = network(config, module)
+        network = computed(config, module)
         if base is not None:
-            rows = (begun if config.base.tuned else frozen)(rows, base)
-        return Model(module, rows, make(rows, config), None)
+            network = (begun if config.base.tuned else frozen)(network, base)
+        return Model(module, network, make(network, config), None)
 
     independent = config.norm not in ROWS_SHARE and config.learner in EMBEDS
     return of(module)._replace(fast=of(encoded(module)) if independent else None)
+
+
+def _module(config: ConfigDict) -> Multimodal:
+    encoders = {name: encoder(config, name) for name in parse_names(config.modalities)}
+    fusion = named(FUSIONS, config, "fusion")()
+    return Multimodal(encoders, Centred(fusion) if config.head in CENTRED else fusion)

@@ -54,7 +54,7 @@ def get_config() -> ConfigDict:
             "norm": "calibrated",  # batch statistics in training, the training set's at test
             "fusion": "attention",
             # metric | maml | anil | boil | meta_sgd | maml_pp | reptile | imaml | proto_maml
-            # | hallucinate | am3 | described | tip_adapter
+            # | hallucinate | pictures | imputed | am3 | described | tip_adapter
             "learner": "metric",
             # am3, described, tip_adapter: kinds of class descriptions, each with an encoder; words,
             # for emoji.
@@ -84,15 +84,15 @@ def get_config() -> ConfigDict:
                 # of classes never seen do. 1: all train both.
                 "share": 1.0,
             },
-            "generation": {  # of the learner hallucinate
-                "generator": "wgan",  # wgan | vae
+            "generation": {  # of the learners hallucinate and pictures
+                "generator": "wgan",  # wgan | vae | wgan_pictures
                 "condition": "prototype",  # what it knows of a class: prototype | side | both
                 "side": "",  # the description of classes; words, for emoji
                 "weights": "equal",  # missing: as many rows as a class has fewer than `rows`
                 "rows": 5,  # synthetic ones of a class
                 "weight": 1.0,  # equal: they weigh as much as so many real ones together
                 "classify": 1.0,  # weight of the loss of queries
-                "penalty": 10.0,  # wgan: of slopes of the critic other than one
+                "penalty": 10.0,  # wgan, wgan_pictures: of slopes of the critic other than one
                 "learning_rate": 1e-4,
                 "critic_rate": 1e-3,  # wgan
                 "critic_steps": 1,  # wgan: for each of the generator
@@ -111,7 +111,7 @@ def get_config() -> ConfigDict:
                 "weight": 1.0,  # beside the loss of the queries
                 "temperature": 4.0,  # of probabilities and neighbours
             },
-            "head": "prototype",  # of the learners metric and hallucinate
+            "head": "prototype",  # of the learners metric, hallucinate and pictures
             "distance": "squared_euclidean",  # of the heads prototype, feat and soft_kmeans
             "relation": "features",  # what the head relation compares: features | maps
             # own: the learner's (maml_pp: multi_step, reptile: reptile, all others: episodic)

@@ -59,7 +59,7 @@ def conv3x3_stride2(x: Array, w: Array) -> Array:
     patches = _unfold_halved(_unfold_halved(x, 2), 1)
     # Flat: as a product of one row axis its gradients are such products too.
     y = patches.reshape(-1, patches.shape[-1]) @ w.reshape(-1, w.shape[-1])
-    return y.reshape(*patches.shape[:-1], -1)
+    return y.reshape(*patches.shape[:-1], w.shape[-1])
 
 
 def corr3x3(x: Array, dy: Array) -> Array:
@@ -227,7 +227,8 @@ def _unfold_halved(x: Array, axis: int) -> Array:
     Pairs by reshaping and not by strided slices, whose transposes pad with zeros between.
     """
     x = _pad(x, axis, 0, x.shape[axis] % 2)
-    pairs = x.reshape(*x.shape[:axis], -1, 2, *x.shape[axis + 1 :])
+    # Not -1, which no images would leave open.
+    pairs = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
     even, odd = (lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in range(2))
     return jnp.concatenate([_pad(odd, axis, 1, -1), even, odd], -1)
 

@@ -1,7 +1,9 @@
 """Networks that others build on."""
 
 import jax
+import jax.numpy as jnp
 
+from fsjax.encoders.layers import as_float
 from fsjax.types import Array, Inputs, Key, Network, Params, Stats
 
 
@@ -32,10 +34,24 @@ def frozen(network: Network, params: Params) -> Network:
 def passed_on(modality: str) -> Network:
     """The network without parameters whose features are the values of a modality [B, ...]."""
 
-    def init(key: Key, inputs: Inputs) -> Params:
-        return {}
-
     def apply(params: Params, inputs: Inputs, **options) -> tuple[Array, Stats]:
         return inputs.values[modality], {}
 
-    return Network(init, apply)
+    return Network(_nothing, apply)
+
+
+def scaled(modality: str) -> Network:
+    """The network without parameters whose features are the values of a modality [B, ...] as
+    encoders see them: those of uint8 scaled to [-1, 1], and zero where it is absent.
+    """
+
+    def apply(params: Params, inputs: Inputs, **options) -> tuple[Array, Stats]:
+        x = as_float(inputs.values[modality])
+        present = inputs.present[modality].reshape(-1, *(1,) * (x.ndim - 1))
+        return jnp.where(present > 0, x, 0.0), {}
+
+    return Network(_nothing, apply)
+
+
+def _nothing(key: Key, inputs: Inputs) -> Params:
+    return {}

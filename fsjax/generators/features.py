@@ -32,6 +32,11 @@ class FeatureGenerator(nn.Module):
     @nn.compact
     def __call__(self, condition: Condition, noise: Array) -> Array:
         """condition [B, ...], noise [B, Z] -> rows [B, D], D as wide as the prototypes are."""
+        if condition.prototype.ndim != 2:
+            raise ValueError(
+                f"these rows are [B, D], and the prototypes are {condition.prototype.shape}: take "
+                "modules of fsjax.generators.pictures for pictures"
+            )
         width = condition.prototype.shape[1]
         move = Perceptron(width, self.hidden, nn.initializers.zeros)
         return condition.prototype + move(condition.prototype, condition.side, noise)

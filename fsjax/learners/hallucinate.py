@@ -26,7 +26,7 @@ from fsjax.types import (
 
 FEATURES = "features"  # the modality that the wrapped learner reads
 Weights = Callable[[Array], Array]  # weight of a class's real rows [W] -> of its synthetic [W, G]
-Describe = Callable[[Array, Inputs], Condition]  # prototypes [W, D], side [W, ...] -> [W, ...]
+Describe = Callable[[Array, Inputs], Condition]  # prototypes, side [W, ...] -> [W, ...]
 
 
 class HallucinatedTask(NamedTuple):

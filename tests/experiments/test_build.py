@@ -16,6 +16,7 @@ from experiments.configs import (
     omniglot,
     omniglot_maml,
     omniglot_papers,
+    omniglot_pictures,
 )
 from fsjax.data.omniglot import PARTS
 from fsjax.learners.maml import GradientLearner
@@ -231,3 +232,12 @@ def test_shares_of_tasks_seen_through_one_modality_add_up_to_one_at_most(
     config.train.update(alone=0.6, cross=0.5)
     with pytest.raises(ValueError, match=r"train\.alone=0\.6 and config\.train\.cross=0\.5"):
         dealer.training_tasks(config, build.tables(config)["train"])
+
+
+def test_pictures_are_made_of_one_modality_alone():
+    config = omniglot_pictures.get_config()
+    assert list(build.models(config)) == ["pictures", "prototype"]
+    assert build.model(config).fast is None
+    config.modalities = "image,text"
+    with pytest.raises(ValueError, match="'pictures' makes rows of one modality: leave image or"):
+        build.model(config)

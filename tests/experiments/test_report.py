@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import report
+from experiments import gallery, report
 from experiments.results import write_lines
 from experiments.runs import read_run
 
@@ -115,6 +115,30 @@ def test_page_without_images_attention_and_validation(tmp_path, make_run):
     page = report.page([read_run(folder)])
     assert "data:image" not in page and "No attention by modality" in page
     assert "No validation accuracy" in page and "Training loss by step" in page
+
+
+def test_pictures_that_a_generator_made_stand_beside_real_ones(tmp_path, make_run):
+    folder = make_run(tmp_path / "run")
+    arrays = dict(np.load(folder / "inspection.npz"))
+    assert "Synthetic pictures" not in report.page([read_run(folder)])
+    made = np.random.default_rng(0).integers(0, 256, (3, 4, 5, 6, 1), np.uint8)
+    parts = {"support": made[:, :1], "query": made[:, 1:3], "synthetic": made}
+    shown = {f"gallery_{name}": part for name, part in parts.items()}
+    names = np.array(["oak", "elm & ash", "yew"])
+    np.savez(folder / "inspection.npz", **arrays, **shown, gallery_classes=names)
+    page = report.page([read_run(folder)])
+    assert "Synthetic pictures" in page and "Classes: oak, elm &amp; ash, yew." in page
+    assert page.count("data:image/png") == 20 + len(parts)
+    for title in ("support, real", "queries, real", "synthetic"):
+        assert f">{title}<" in page
+
+
+def test_each_picture_of_a_gallery_stands_in_the_row_of_its_class():
+    pictures = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5, 1).astype(np.uint8)
+    mosaic = gallery.mosaic(pictures)
+    assert mosaic.shape == (2 * 8, 3 * 9, 4)
+    np.testing.assert_array_equal(mosaic[10:14, 11:16, 1], pictures[1, 1, ..., 0])
+    assert mosaic[..., 3].sum() == 255 * pictures.size
 
 
 def test_page_of_several_runs_shows_how_all_of_them_learned(tmp_path, make_run):
