@@ -14,6 +14,7 @@ from experiments.build.parts import (
     LATE,
     LEARNERS,
     LOSSES,
+    TUNED,
     Model,
     critic,
     generator,
@@ -56,10 +57,10 @@ OWN = {"maml_pp": "multi_step", "reptile": "reptile", "hallucinate": "generation
 BY_TRIPLETS = ("triangular",)
 # The learners that an objective can train, where it cannot train all.
 TRAINS = {
-    "leave_one_out": ("metric",),
-    "supervised": ("metric",),
+    "leave_one_out": ("metric", *TUNED),
+    "supervised": ("metric", *TUNED),
     "views": ("metric", "am3", "described"),
-    "multi_step": tuple(name for name in LEARNERS if name not in EMBEDS),
+    "multi_step": tuple(name for name in LEARNERS if name not in (*EMBEDS, *TUNED)),
     "ranking": ("metric",),
     "generation": ("hallucinate",),
     "reptile": ("reptile", "maml", "anil", "boil"),
