@@ -86,7 +86,6 @@ def falling(path):
     ("parts", "rates", "rate_of"),
     [
         (("head",), constant(RATE, steps=STEPS), lambda path: RATE * ("head" in path)),
-        (("network", "head"), constant(RATE, steps=STEPS), lambda path: RATE),
         (("network", "head"), FALLING, falling),
         (
             ("network/encoders_x/Dense_1", "head"),
