@@ -1,5 +1,6 @@
 """Published weights: each factory gives a `Pretrained` encoder of rows of a table."""
 
+from fsjax.pretrained.clip import clip_image, clip_text, load_clip
 from fsjax.pretrained.conse import conse
 from fsjax.pretrained.efficientnet import (
     EfficientNetLite0,
@@ -13,8 +14,11 @@ __all__ = [
     "EfficientNetLite0",
     "MiniLM",
     "Pretrained",
+    "clip_image",
+    "clip_text",
     "conse",
     "efficientnet_lite0",
+    "load_clip",
     "load_efficientnet_lite0",
     "load_minilm",
     "minilm",
