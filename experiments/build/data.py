@@ -59,6 +59,7 @@ PRETRAINED: dict[str, Callable[[], pretrained.Pretrained]] = {
     "conse": pretrained.conse,
     "clip_image": pretrained.clip_image,
     "clip_text": pretrained.clip_text,
+    "ast": pretrained.ast,
 }
 
 

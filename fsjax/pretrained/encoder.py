@@ -14,7 +14,7 @@ class Pretrained(NamedTuple):
 
     name: str
     digest: str  # of the weights and of all else that features depend on
-    modality: str  # image | text
+    modality: str  # image | text | audio
     embed: Callable[[np.ndarray], np.ndarray]  # rows [N, ...] -> [N, D] float32
 
 
