@@ -114,9 +114,10 @@ def layer_depths(paths: Collection[str]) -> Mapping[str, int]:
 def _place(path: str) -> tuple[str, str, int]:
     """Stage, encoder and number of the layer of parameters."""
     names = path.split("/")
-    if names[0] == "head" or "fusion" in names:
-        stage = "head" if names[0] == "head" else "fusion"
-        return stage, stage, 0
+    if names[0] == "head":
+        return "head", "head", 0
+    if "fusion" in names:
+        return "fusion", "fusion", 0
     encoder = next((name for name in names if name.startswith("encoders_")), "")
     inside = names[names.index(encoder) + 1 :] if encoder else names
     numbers = (re.search(r"_(\d+)$", name) for name in inside)

@@ -14,7 +14,7 @@ import numpy as np
 from fsjax.pretrained.encoder import Pretrained, digest, in_batches
 from fsjax.pretrained.hub import CONFIG, WEIGHTS, hub_config, hub_folder, hub_weights
 from fsjax.pretrained.naming import Path, named_params, shapes_of
-from fsjax.pretrained.transformer import ACTIVATIONS, Layer
+from fsjax.pretrained.transformer import stack
 from fsjax.types import Array, Params
 
 # Unless the variable FSJAX_AST names another, or a folder.
@@ -50,9 +50,7 @@ class SpectrogramTransformer(nn.Module):
         first = [self.param(name, normal, (1, 1, width)) for name in FIRST]
         x = jnp.concatenate([*(jnp.tile(y, (len(x), 1, 1)) for y in first), patches], axis=1)
         x = x + self.param("position_embeddings", normal, (1, x.shape[1], width))
-        of_all = (s["num_attention_heads"], s["intermediate_size"], ACTIVATIONS[s["hidden_act"]])
-        for i in range(s["num_hidden_layers"]):
-            x = Layer(*of_all, s["layer_norm_eps"], name=f"layer_{i}")(x)
+        x = stack(x, s, "layer")
         x = nn.LayerNorm(epsilon=s["layer_norm_eps"], name="layernorm")(x)
         return x[:, :2].mean(1)
 
@@ -167,4 +165,4 @@ def ast() -> Pretrained:
 
         return in_batches(heard, waves, batch=4)
 
-    return Pretrained("ast", digest(folder / WEIGHTS), "audio", embed)
+    return Pretrained("ast", digest(folder / WEIGHTS, **module.settings), "audio", embed)

@@ -15,7 +15,7 @@ from fsjax.pretrained.encoder import Pretrained, check_images, digest, in_batche
 from fsjax.pretrained.hub import CONFIG, TOKENIZER, WEIGHTS, hub_config, hub_folder, hub_weights
 from fsjax.pretrained.naming import Path, named_params, shapes_of
 from fsjax.pretrained.tokens import Split, decode_texts, read_tokenizer
-from fsjax.pretrained.transformer import ACTIVATIONS, Layer
+from fsjax.pretrained.transformer import stack
 from fsjax.types import Array, Params
 
 MODEL = "openai/clip-vit-base-patch32"  # unless the variable FSJAX_CLIP names another, or a folder
@@ -47,12 +47,8 @@ class Tower(nn.Module):
         return nn.Embed(rows, self.settings["hidden_size"], name=f"embeddings_{name}_embedding")
 
     def layers(self, x: Array, mask: Array | None = None) -> Array:
-        """x [B, L, D], mask as of `Layer` -> [B, L, D]."""
-        s = self.settings
-        of_all = (s["num_attention_heads"], s["intermediate_size"], ACTIVATIONS[s["hidden_act"]])
-        for i in range(s["num_hidden_layers"]):
-            x = Layer(*of_all, s["layer_norm_eps"], name=f"encoder_layers_{i}")(x, mask)
-        return x
+        """x [B, L, D], mask as of `stack` -> [B, L, D]."""
+        return stack(x, self.settings, "encoder_layers", mask)
 
     def project(self, x: Array) -> Array:
         """x [B, D] -> [B, features] of unit length."""
@@ -67,10 +63,8 @@ class ImageTower(Tower):
     def __call__(self, x: Array) -> Array:
         """x [B, H, H, 3] normalised, H the size that it was trained with -> [B, features]."""
         width, side = self.settings["hidden_size"], self.settings["patch_size"]
-        convolve = nn.Conv(
-            width, (side, side), (side, side), "VALID", use_bias=False,
-            name="embeddings_patch_embedding",
-        )  # fmt: skip
+        how = {"padding": "VALID", "use_bias": False, "name": "embeddings_patch_embedding"}
+        convolve = nn.Conv(width, (side, side), (side, side), **how)
         patches = convolve(x).reshape(len(x), -1, width)
         first = self.param("embeddings_class_embedding", nn.initializers.normal(), (width,))
         x = jnp.concatenate([jnp.tile(first, (len(x), 1, 1)), patches], axis=1)
@@ -184,7 +178,8 @@ def clip_image() -> Pretrained:
         images = check_images(images, "clip_image")
         return in_batches(partial(forward, towers.params["image"]), images, batch=32)
 
-    return Pretrained("clip_image", digest(folder / WEIGHTS, tower="image"), "image", embed)
+    key = digest(folder / WEIGHTS, **towers.image.settings)
+    return Pretrained("clip_image", key, "image", embed)
 
 
 def clip_text() -> Pretrained:
@@ -206,7 +201,9 @@ def clip_text() -> Pretrained:
         ids, mask = split(decode_texts(texts, "clip_text"))
         return in_batches(partial(forward, towers.params["text"]), ids, mask, batch=32)
 
-    return Pretrained("clip_text", digest(folder / WEIGHTS, tower="text"), "text", embed)
+    tokens = digest(folder / TOKENIZER)
+    key = digest(folder / WEIGHTS, tokens=tokens, **towers.text.settings)
+    return Pretrained("clip_text", key, "text", embed)
 
 
 def clip_tokens(folder: File, longest: int) -> Split:

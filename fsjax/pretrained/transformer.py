@@ -1,6 +1,7 @@
 """What vision, text and audio transformers share that normalise before each part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 
@@ -55,3 +56,31 @@ class Layer(nn.Module):
         y = nn.LayerNorm(epsilon=self.epsilon, name="layer_norm2")(x)
         y = nn.Dense(self.hidden, name="mlp_fc1")(y)
         return x + nn.Dense(x.shape[-1], name="mlp_fc2")(self.activate(y))
+
+
+def stack(x: Array, settings: Mapping[str, Any], name: str, mask: Array | None = None) -> Array:
+    """All layers of a transformer, one after another, inside of a compact module.
+
+    Args:
+      x: [B, L, D].
+      settings: as `config.json` names them.
+      name: of the layers, before their numbers.
+      mask: as of `SelfAttention`.
+
+    Returns:
+      [B, L, D].
+
+    Raises:
+      ValueError: if the activation is none that is known.
+    """
+    if (known := settings["hidden_act"]) not in ACTIVATIONS:
+        raise ValueError(f"config.json names hidden_act {known!r}, not {' or '.join(ACTIVATIONS)}")
+    for i in range(settings["num_hidden_layers"]):
+        x = Layer(
+            settings["num_attention_heads"],
+            settings["intermediate_size"],
+            ACTIVATIONS[known],
+            settings["layer_norm_eps"],
+            name=f"{name}_{i}",
+        )(x, mask)
+    return x

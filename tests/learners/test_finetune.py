@@ -163,6 +163,8 @@ def test_layers_are_counted_from_the_head_down_to_the_lowest():
     alone = "network/encoders_x/Dense_1/kernel", "network/encoders_x/Dense_0/kernel"
     assert layer_depths(alone) == {alone[0]: 0, alone[1]: 1}
     assert layer_depths(["head", alone[1]]) == {"head": 0, alone[1]: 1}
+    bare = {"head": 0, "network/Dense_1/kernel": 1, "network/Dense_0/kernel": 2}
+    assert layer_depths(bare) == bare
 
 
 def test_what_does_not_fit_is_said():

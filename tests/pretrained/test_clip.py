@@ -123,6 +123,11 @@ def changed(**arrays):
             {},
             "visual_projection.weight has shape .4, 8., and image/projection/kernel",
         ),
+        (
+            changed(),
+            {"text_config": TEXT | {"hidden_act": "relu"}},
+            "hidden_act 'relu', not quick_",
+        ),
         (changed(), {"model_type": "siglip"}, "of a siglip, and no clip"),
         (
             changed(),
