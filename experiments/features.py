@@ -111,7 +111,16 @@ def of_those_there(
 
 
 def read_for(encoder: Pretrained) -> jax.ShapeDtypeStruct:
-    """A row as it is to be read for a published encoder."""
+    """A row as it is to be read for a published encoder.
+
+    Raises:
+      ValueError: if it takes none that files are read as.
+    """
+    if encoder.modality == "audio":
+        raise ValueError(
+            f"{encoder.name} hears waves, and files of sounds are read in bands: take a model "
+            "without it"
+        )
     if encoder.modality == "image":
         return jax.ShapeDtypeStruct((SIZES.image, SIZES.image, 3), np.uint8)
     return jax.ShapeDtypeStruct((SIZES.text,), np.int32)

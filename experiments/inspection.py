@@ -187,10 +187,11 @@ def _attention(
     def look(params: Params, sample: Sample, key: Key) -> dict[str, Array]:
         query = sample(key).query
         weight = jnp.ones(len(next(iter(query.present.values()))))
-        variables = {"params": params["network"]}
+        network = model.weights(params["network"])
+        variables = {"params": network}
         tokens, _ = model.module.apply(variables, query, weight, method="encode", mutable=["stats"])
         present = {name: query.present[name] for name in tokens}
-        fusion = params["network"].get("fusion", {})
+        fusion = network.get("fusion", {})
         return attention_shares(model.module.fusion, fusion, tokens, present)
 
     shares = look(params, sample, key)

@@ -50,7 +50,7 @@ def prepare(
     """
     model = build.model(config, base)
     trained, rows = model, train
-    fixed = base is not None and not config.base.tuned
+    fixed = base is not None and config.base.begins == "frozen"
     if fixed:
         trained, rows = model.fast, encode_pool(model.module, base, train)
     tasks = dealer.training_tasks(config, rows)
@@ -101,11 +101,12 @@ def _check_begins(config: ConfigDict, name: str, variant: ConfigDict) -> None:
             f"config.base is the network of all models, and {name!r} has another one: compare "
             f"heads and learners alone, and none of the heads {', '.join(build.CENTRED)}"
         )
-    if not config.base.tuned and (build.model(variant).fast is None or variant.train.warp):
+    fixed = config.base.begins == "frozen"
+    if fixed and (build.model(variant).fast is None or variant.train.warp):
         raise ValueError(
             "config.base encodes rows once, before training: take config.learner=metric or "
             "hallucinate, a norm that does not mix rows, and config.train.warp=0; or "
-            "config.base.tuned=True"
+            "config.base.begins=tuned or low_rank"
         )
 
 

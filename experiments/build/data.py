@@ -57,6 +57,9 @@ PRETRAINED: dict[str, Callable[[], pretrained.Pretrained]] = {
     "efficientnet_lite0": pretrained.efficientnet_lite0,
     "minilm": pretrained.minilm,
     "conse": pretrained.conse,
+    "clip_image": pretrained.clip_image,
+    "clip_text": pretrained.clip_text,
+    "ast": pretrained.ast,
 }
 
 
@@ -65,7 +68,7 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
 
     Raises:
       ValueError: if the data lack a modality, or a class is too small for the episodes asked.
-      ImportError: if the weights of a frozen encoder are not installed.
+      ImportError, FileNotFoundError: if the weights of a frozen encoder are not installed.
     """
     frozen = encoders(config)
     whole = read(config)

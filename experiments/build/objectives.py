@@ -16,6 +16,7 @@ from experiments.build.parts import (
     LATE,
     LEARNERS,
     LOSSES,
+    TUNED,
     Model,
     critic,
     generator,
@@ -59,11 +60,11 @@ OWN = {"maml_pp": "multi_step", "reptile": "reptile", "imputed": "imputation"}
 OWN |= dict.fromkeys(GENERATE, "generation")
 BY_TRIPLETS = ("triangular",)
 # Learners that take gradient steps.
-STEPS = tuple(name for name in LEARNERS if name not in {*EMBEDS, *GENERATE, "imputed"})
+STEPS = tuple(name for name in LEARNERS if name not in {*EMBEDS, *GENERATE, *TUNED, "imputed"})
 # The learners that an objective can train, where it cannot train all.
 TRAINS = {
-    "leave_one_out": ("metric",),
-    "supervised": ("metric",),
+    "leave_one_out": ("metric", *TUNED),
+    "supervised": ("metric", *TUNED),
     "views": ("metric", "am3", "described"),
     "multi_step": STEPS,
     "ranking": ("metric",),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import optax
 from ml_collections import ConfigDict
 
 from experiments.build.networks import FUSIONS, ROWS_SHARE, computed, encoder
@@ -12,6 +13,7 @@ from fsjax import generators, heads
 from fsjax.encoders.comparison import ConvRelation
 from fsjax.encoders.convolution import conv3x3_stride2
 from fsjax.encoders.layers import Conv3x3
+from fsjax.encoders.low_rank import low_rank, merged
 from fsjax.encoders.multimodal import Multimodal, encoded, multimodal
 from fsjax.encoders.transfer import begun, frozen, passed_on, scaled
 from fsjax.fusion import pooled
@@ -22,10 +24,12 @@ from fsjax.heads import distances
 from fsjax.heads.late import alike, late, precision
 from fsjax.heads.relation import Relation
 from fsjax.learners import am3, described, imputed, maml, metric, pictures, tip_adapter
+from fsjax.learners.finetune import by_optimizer, finetune, layer_depths
 from fsjax.learners.gradient import (
     Rates,
     constant,
     inner_loop,
+    per_depth,
     per_layer_and_step,
     per_parameter,
 )
@@ -97,6 +101,13 @@ LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
         loop=implicit(strength=config.inner.strength, iterations=config.inner.iterations),
     ),
     "proto_maml": lambda network, config: _maml(network, config, layer=prototype_layer()),
+    "finetune": lambda network, config: _finetune(
+        network, config, parse_names(config.finetune.parts)
+    ),
+    "probe": lambda network, config: _finetune(network, config, ("head",)),
+    "lora": lambda network, config: _finetune(
+        network, config, ("network/adapters", "head"), "low_rank"
+    ),
     "am3": lambda network, config: am3(network, _side(config), _head_of_means(config)),
     "described": lambda network, config: described(
         network, _side(config), head(config), weight=config.side_weight
@@ -137,6 +148,12 @@ CRITICS: dict[str, Callable[[], Critic]] = {
     "wgan_pictures": lambda: generators.critic(PictureCritic(_HALVE)),
 }
 
+# How a network goes on from parameters that have been learned.
+BEGINS: dict[str, Callable[[Network, Params, ConfigDict], Network]] = {
+    "frozen": lambda network, params, config: frozen(network, params),
+    "tuned": lambda network, params, config: begun(network, params),
+    "low_rank": lambda network, params, config: _low_rank(begun(network, params), config),
+}
 WEIGHTS: dict[str, Callable[[ConfigDict], Weights]] = {
     "equal": lambda settings: equal_weights(settings.rows, total=settings.weight),
     "missing": lambda settings: missing_weights(settings.rows),
@@ -254,12 +271,43 @@ def _maml(
     )
 
 
+def _low_rank(network: Network, config: ConfigDict) -> Network:
+    return low_rank(network, rank=config.low_rank.rank, alpha=config.low_rank.alpha)
+
+
+# Heads whose task is a last layer that gradients can tune.
+OF_WEIGHTS = ("prototype", "ridge", "logistic", "linear", "cosine")
+
+
+def _finetune(
+    network: Network, config: ConfigDict, parts: tuple[str, ...], begins: str = "tuned"
+) -> Learner:
+    if config.head not in OF_WEIGHTS:
+        raise ValueError(
+            f"config.learner={config.learner!r} tunes the last layer, and config.head="
+            f"{config.head!r} has none: take one of {', '.join(OF_WEIGHTS)}"
+        )
+    settings = config.finetune
+    decay = {"decay": settings.decay, "depths": layer_depths}
+    return finetune(
+        network,
+        head(config),
+        named(LOSSES, config, "loss"),
+        rates=per_depth(settings.rate, steps=settings.steps, **decay),
+        begins=partial(BEGINS[begins], config=config),
+        parts=parts,
+        loop=by_optimizer(optax.scale_by_adam()),
+    )
+
+
 def _is_of_norm(path: str) -> bool:
     return "Norm" in path and path.endswith(("/scale", "/bias"))
 
 
 # Learners that see a row only through its features.
 EMBEDS = ("metric", "hallucinate", "am3", "described", "tip_adapter")
+# Learners that train as metric does, and are tuned to a support set at test.
+TUNED = ("finetune", "probe", "lora")
 # Learners that are told class descriptions, and what some parameters are set by on validation.
 TOLD = ("am3", "described", "tip_adapter")
 CHOSEN = {"tip_adapter": choose}
@@ -280,6 +328,7 @@ class Model(NamedTuple):
     network: Network
     learner: Learner
     fast: "Model | None"  # the same on tokens that `encode_pool` made, if rows are independent
+    weights: Callable[[Params], Params]  # of the network -> of the module
 
 
 def models(config: ConfigDict) -> dict[str, ConfigDict]:
@@ -369,8 +418,8 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
 
     Args:
       config: of the model.
-      base: parameters of the network, that stay as they are unless `config.base.tuned`; it learns
-        its own unless given.
+      base: parameters of the network, from which it goes on as `config.base.begins` says; it
+        learns its own unless given.
     """
     if config.fusion in LATE and config.learner != "metric":
         raise ValueError(
@@ -380,13 +429,21 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
     module = _module(config)
     make = named(LEARNERS, config, "learner")
 
+    check_name(BEGINS, config.base.begins, "base.begins")
+    # One that has been trained holds its base, and is restored without another.
+    kept = config.base.steps > 0 and config.train.steps > 0
+    adapters = config.base.begins == "low_rank" and (kept or base is not None)
+    weights = partial(merged, alpha=config.low_rank.alpha) if adapters else lambda params: params
+
     def of(module: Multimodal) -> Model:
         network = computed(config, module)
         if base is not None:
-            network = (begun if config.base.tuned else frozen)(network, base)
-        return Model(module, network, make(network, config), None)
+            network = BEGINS[config.base.begins](network, base, config)
+        elif adapters:
+            network = _low_rank(network, config)
+        return Model(module, network, make(network, config), None, weights)
 
-    independent = config.norm not in ROWS_SHARE and config.learner in EMBEDS
+    independent = config.norm not in ROWS_SHARE and config.learner in EMBEDS and not adapters
     return of(module)._replace(fast=of(encoded(module)) if independent else None)
 
 

@@ -54,7 +54,8 @@ def get_config() -> ConfigDict:
             "norm": "calibrated",  # batch statistics in training, the training set's at test
             "fusion": "attention",
             # metric | maml | anil | boil | meta_sgd | maml_pp | reptile | imaml | proto_maml
-            # | hallucinate | pictures | imputed | am3 | described | tip_adapter
+            # | hallucinate | pictures | imputed | am3 | described | tip_adapter | finetune | probe
+            # | lora
             "learner": "metric",
             # am3, described, tip_adapter: kinds of class descriptions, each with an encoder; words,
             # for emoji.
@@ -72,14 +73,26 @@ def get_config() -> ConfigDict:
                 # Or a part: network/fusion, network/encoders_image; anil and boil have their own.
                 "adapts": "network,head",
             },
-            # A network that is trained before all else, by prototypes, and stays as it is: all
-            # models are trained at its features. Without steps each model has its own network.
+            # Of the learners finetune, probe (the head alone) and lora (low-rank adapters and the
+            # head): they train as metric does, and are tuned to each support set at test by Adam.
+            "finetune": {
+                "parts": "network,head",  # of finetune; or last layers, as in network/fusion,head
+                "rate": 1e-3,  # of the last layer
+                "steps": 25,
+                "decay": 1.0,  # a layer's rate over that of the layer above it
+            },
+            "low_rank": {"rank": 4, "alpha": 4.0},  # of lora, and of a base that begins so
+            # A network that is trained before all else, by prototypes, and stays as it is unless
+            # `begins` says otherwise: all models are trained at its features. Without steps each
+            # model has its own network.
             "base": {
                 "steps": 0,
                 "chunk": 100,
                 "learning_rate": 3e-3,
                 "objective": "own",  # as below: own | leave_one_out | supervised
-                "tuned": False,  # in place of staying as it is, it is what each model begins with
+                # frozen | tuned: it is what each model begins with | low_rank: it stays as it is,
+                # and each model learns adapters beside its kernels, see `low_rank`
+                "begins": "frozen",
                 # Of the training classes; the models see the others, whose features look as those
                 # of classes never seen do. 1: all train both.
                 "share": 1.0,

@@ -3,14 +3,17 @@
 Rates are data: what distinguishes MAML, Meta-SGD and MAML++ are the shapes of what is learned.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.lax import stop_gradient
 
 from fsjax.types import Array, Params
+
+STEEPEST = optax.identity()
 
 
 class Adapted(NamedTuple):
@@ -37,6 +40,7 @@ def inner_loop(
     *,
     first_order: bool = False,
     rematerialise: bool = False,
+    direction: optax.GradientTransformation = STEEPEST,
 ) -> Adapted:
     """Adapts parameters by gradient descent that can be differentiated itself (Finn et al. 2017,
     https://arxiv.org/abs/1703.03400).
@@ -50,22 +54,29 @@ def inner_loop(
         derivatives.
       rematerialise: computes each step anew for the outer gradient, whose memory then grows by
         the size of params and not of all activations with every step.
+      direction: what of the gradients a rate multiplies, such as `optax.scale_by_adam()`; each
+        adaptation starts it anew.
 
     Returns:
       The parameters after the last step, and after each.
     """
     steps = len(jax.tree.leaves(rates)[0])
 
-    def step(params: Params, at: tuple[Array, Params]) -> tuple[Params, Params]:
-        i, rate = at
+    def step(
+        carry: tuple[Params, optax.OptState], at: tuple[Array, Params]
+    ) -> tuple[tuple[Params, optax.OptState], Params]:
+        (params, state), (i, rate) = carry, at
         gradients = jax.grad(loss_fn)(params, i)
         if first_order:
             gradients = stop_gradient(gradients)
-        params = jax.tree.map(lambda p, r, g: p - r * g, params, rate, gradients)
-        return params, params
+        ways, state = direction.update(gradients, state, params)
+        params = jax.tree.map(lambda p, r, w: p - r * w, params, rate, ways)
+        return (params, state), params
 
     step = jax.checkpoint(step) if rematerialise else step
-    return Adapted(*jax.lax.scan(step, params, (jnp.arange(steps), rates)))
+    start = params, direction.init(params)
+    (end, _), path = jax.lax.scan(step, start, (jnp.arange(steps), rates))
+    return Adapted(end, path)
 
 
 def constant(rate: float, *, steps: int) -> Rates:
@@ -82,6 +93,44 @@ def constant(rate: float, *, steps: int) -> Rates:
 
     def of(learned: Params, params: Params) -> Params:
         return jax.tree.map(lambda p: jnp.full(steps, rate, p.dtype), params)
+
+    return Rates(lambda params: {}, of)
+
+
+def per_depth(
+    rate: float,
+    *,
+    steps: int,
+    decay: float,
+    depths: Callable[[Collection[str]], Mapping[str, int]],
+) -> Rates:
+    """A rate that falls from each layer to the one below it, the same in all steps and not learned:
+    discriminative fine-tuning (Howard & Ruder 2018, https://arxiv.org/abs/1801.06146).
+
+    Args:
+      rate: of the last layer.
+      steps: of the inner loop.
+      decay: a layer's rate over that of the layer above it.
+      depths: paths of what adapts -> how many layers lie between each and the logits.
+
+    Returns:
+      Rates for a dictionary by path, as `fsjax.learners.maml` adapts it.
+
+    Raises:
+      ValueError: if there is no step, or the decay is not between 0 and 1.
+    """
+    _check_steps(steps)
+    if not 0 < decay <= 1:
+        raise ValueError(f"a rate falls by a factor above 0 and up to 1, got {decay}")
+
+    def of(learned: Params, params: Mapping[str, Params]) -> Params:
+        below = depths(params)
+        return {
+            path: jax.tree.map(
+                lambda p, d=below[path]: jnp.full(steps, rate * decay**d, p.dtype), x
+            )
+            for path, x in params.items()
+        }
 
     return Rates(lambda params: {}, of)
 

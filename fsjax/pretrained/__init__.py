@@ -1,5 +1,7 @@
 """Published weights: each factory gives a `Pretrained` encoder of rows of a table."""
 
+from fsjax.pretrained.audio_transformer import SpectrogramTransformer, ast, load_ast
+from fsjax.pretrained.clip import clip_image, clip_text, load_clip
 from fsjax.pretrained.conse import conse
 from fsjax.pretrained.efficientnet import (
     EfficientNetLite0,
@@ -13,8 +15,14 @@ __all__ = [
     "EfficientNetLite0",
     "MiniLM",
     "Pretrained",
+    "SpectrogramTransformer",
+    "ast",
+    "clip_image",
+    "clip_text",
     "conse",
     "efficientnet_lite0",
+    "load_ast",
+    "load_clip",
     "load_efficientnet_lite0",
     "load_minilm",
     "minilm",

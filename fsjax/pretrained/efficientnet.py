@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.lax import stop_gradient
 
-from fsjax.pretrained.encoder import Pretrained, digest, in_batches, package_file
+from fsjax.pretrained.encoder import Pretrained, check_images, digest, in_batches, package_file
 from fsjax.pretrained.naming import Path, named_params, shapes_of
 from fsjax.pretrained.weights import read_torch
 from fsjax.types import Array, Params
@@ -175,13 +175,7 @@ def efficientnet_lite0(*, size: int = 160, classes: int | None = None) -> Pretra
     forward = _compiled(module, size)
 
     def embed(images: np.ndarray) -> np.ndarray:
-        images = np.asarray(images)
-        square = images.ndim == 4 and images.shape[1] == images.shape[2]
-        if images.dtype != np.uint8 or not square or images.shape[3] != 3:
-            raise ValueError(
-                f"efficientnet_lite0 embeds images [N, H, H, 3] of type uint8, not "
-                f"{list(images.shape)} of type {images.dtype}"
-            )
+        images = check_images(images, "efficientnet_lite0")
         return in_batches(partial(forward, params), images, batch=32)
 
     key = digest(package_file(PACKAGE, FILE), size=size, classes=classes)

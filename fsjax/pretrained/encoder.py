@@ -14,7 +14,7 @@ class Pretrained(NamedTuple):
 
     name: str
     digest: str  # of the weights and of all else that features depend on
-    modality: str  # image | text
+    modality: str  # image | text | audio
     embed: Callable[[np.ndarray], np.ndarray]  # rows [N, ...] -> [N, D] float32
 
 
@@ -43,6 +43,26 @@ def digest(path: Path, **settings: object) -> str:
     content = hashlib.sha256(path.read_bytes())
     content.update(repr(sorted(settings.items())).encode())
     return content.hexdigest()
+
+
+def check_images(images: np.ndarray, name: str) -> np.ndarray:
+    """Square images [N, H, H, 3] of type uint8 as they are.
+
+    Args:
+      images: rows of a table.
+      name: of the encoder, for what is said.
+
+    Raises:
+      ValueError: if they are something else.
+    """
+    images = np.asarray(images)
+    square = images.ndim == 4 and images.shape[1] == images.shape[2]
+    if images.dtype != np.uint8 or not square or images.shape[3] != 3:
+        raise ValueError(
+            f"{name} embeds images [N, H, H, 3] of type uint8, not {list(images.shape)} of type "
+            f"{images.dtype}"
+        )
+    return images
 
 
 def in_batches(apply: Callable[..., np.ndarray], *rows: np.ndarray, batch: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fsjax.pretrained.encoder import Pretrained, digest, in_batches, package_file
 from fsjax.pretrained.naming import Path, named_params, shapes_of
+from fsjax.pretrained.tokens import Split, decode_texts, read_tokenizer
 from fsjax.pretrained.weights import read_safetensors
 from fsjax.types import Array, Params
 
@@ -109,7 +110,7 @@ def _published(path: Path) -> str:
     return f"{name}.{of_kind[own]}"
 
 
-def word_pieces() -> Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]]:
+def word_pieces() -> Split:
     """Texts -> ids [N, L] int32 and mask [N, L] float32 of their word pieces.
 
     L is the least of `LENGTHS` that holds all texts; what is beyond the last is cut off.
@@ -117,26 +118,7 @@ def word_pieces() -> Callable[[Sequence[str]], tuple[np.ndarray, np.ndarray]]:
     Raises:
       ImportError: if the package tokenizers, or that of the weights, is not installed.
     """
-    path = package_file(PACKAGE, f"{FOLDER}/tokenizer.json")
-    try:
-        from tokenizers import Tokenizer
-    except ImportError as error:
-        raise ImportError("minilm needs a package: pip install tokenizers") from error
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.enable_truncation(LONGEST)
-    tokenizer.no_padding()
-
-    def split(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        found = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
-        most = max(map(len, found), default=0)
-        length = next(length for length in LENGTHS if length >= most)
-        ids = np.zeros((len(found), length), np.int32)
-        mask = np.zeros((len(found), length), np.float32)
-        for row, some in enumerate(found):
-            ids[row, : len(some)], mask[row, : len(some)] = some, 1
-        return ids, mask
-
-    return split
+    return read_tokenizer(package_file(PACKAGE, f"{FOLDER}/tokenizer.json"), LENGTHS, "minilm")
 
 
 def embed_sentences() -> Callable[[Sequence[str]], np.ndarray]:
@@ -165,7 +147,7 @@ def minilm() -> Pretrained:
     of_sentences = embed_sentences()
 
     def embed(texts: np.ndarray) -> np.ndarray:
-        return of_sentences(decode_texts(texts))
+        return of_sentences(decode_texts(texts, "minilm"))
 
     return Pretrained("minilm", minilm_digest(), "text", embed)
 
@@ -173,23 +155,3 @@ def minilm() -> Pretrained:
 def minilm_digest() -> str:
     """A digest of all that its features depend on."""
     return digest(package_file(PACKAGE, f"{FOLDER}/model.safetensors"), longest=LONGEST)
-
-
-def decode_texts(codes: np.ndarray) -> list[str]:
-    """Texts from their UTF-8 bytes plus one, 0 for padding.
-
-    Args:
-      codes: [N, L] integers in 0 to 256.
-
-    Raises:
-      ValueError: if they are no such codes.
-    """
-    codes = np.asarray(codes)
-    whole = codes.ndim == 2 and codes.dtype.kind in "iu"
-    if not whole or ((codes < 0) | (codes > 256)).any():
-        raise ValueError(
-            "minilm embeds texts [N, L] of integers, bytes plus one and 0 for padding, not "
-            f"{list(codes.shape)} of type {codes.dtype}"
-        )
-    rows = ((row[row > 0] - 1).astype(np.uint8) for row in codes)
-    return [row.tobytes().decode("utf-8", "replace") for row in rows]

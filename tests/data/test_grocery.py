@@ -10,7 +10,7 @@ from PIL import Image
 
 from fsjax.data.grocery import read_grocery
 from fsjax.data.splits import split_by_rank
-from fsjax.pretrained.minilm import decode_texts
+from fsjax.pretrained.tokens import decode_texts
 
 DATA = Path(os.environ.get("FSJAX_DATA", Path(__file__).parents[3] / "shared" / "data"))
 

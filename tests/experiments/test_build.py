@@ -2,6 +2,8 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,6 +22,7 @@ from experiments.configs import (
 )
 from fsjax.data.omniglot import PARTS
 from fsjax.learners.maml import GradientLearner
+from fsjax.types import Inputs, Support
 
 SPLITS = {"train": ["Greek/a", "Greek/b"], "val": ["Greek/c"], "test": ["Tibetan/a", "Tibetan/b"]}
 
@@ -191,8 +194,36 @@ def test_objectives_that_need_inner_steps_refuse_a_learner_without(learner, obje
 def test_objectives_that_train_a_head_refuse_a_learner_without(objective):
     config = emoji_heads.get_config()
     config.update(learner="maml", objective=objective)
-    with pytest.raises(ValueError, match=r"metric and not config\.learner='maml'"):
+    with pytest.raises(ValueError, match=r"learners metric.* and not config\.learner='maml'"):
         build.training(config, build.model(config), None)
+
+
+def test_a_model_may_begin_with_adapters_beside_a_base_that_stays():
+    config = grocery_recipes.get_config()
+    config.base.update(steps=1, begins="low_rank")
+    support = Support(
+        Inputs({"image": jnp.zeros((2, 9))}, {"image": jnp.ones(2)}), jnp.eye(2), Inputs({}, {})
+    )
+    base = build.model(build.base(config)).learner.init(jax.random.key(1), support)["network"]
+    begun, restored = build.model(config, base), build.model(config)
+    params, shapes = (
+        jax.eval_shape(model.learner.init, jax.random.key(0), support)
+        for model in (begun, restored)
+    )
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, shapes)
+    assert set(params["network"]) == {"base", "adapters"} and begun.fast is None
+    network = begun.network.init(jax.random.key(0), support.inputs)
+    jax.tree.map(np.testing.assert_array_equal, begun.weights(network), base)
+    config.base.begins = "low_rnk"
+    with pytest.raises(ValueError, match=r"base\.begins='low_rnk'.*did you mean 'low_rank'"):
+        build.model(build.base(config))
+
+
+def test_what_has_no_last_layer_is_not_tuned():
+    config = emoji.get_config()
+    config.update(head="matching", learner="probe")
+    with pytest.raises(ValueError, match=r"config\.learner='probe' tunes the last layer, and"):
+        build.model(config)
 
 
 def test_splits_that_nothing_has_name_the_nearest(folder):

@@ -382,7 +382,7 @@ def test_a_base_that_is_tuned_is_where_a_model_begins_and_not_where_it_stays(
 ):
     config = small(write_npz(tmp_path / "data.npz"))
     config.update(modalities="tabular", fusion="plain", compare="", objective="leave_one_out")
-    config.base.update(steps=1, objective="supervised", tuned=True)
+    config.base.update(steps=1, objective="supervised", begins="tuned")
     alone = build.base(config)
     assert (alone.objective, alone.head, alone.base.steps) == ("supervised", "prototype", 0)
     pool = make_pool(build.tables(config)["train"])

@@ -14,7 +14,8 @@ from fsjax.data.preprocess import encode_texts
 from fsjax.pretrained import conse, efficientnet, encoder, minilm
 from fsjax.pretrained.conse import FILE, convex_combination
 from fsjax.pretrained.conse import PACKAGE as NAMES
-from fsjax.pretrained.minilm import FOLDER, PACKAGE, decode_texts, word_pieces
+from fsjax.pretrained.minilm import FOLDER, PACKAGE, word_pieces
+from fsjax.pretrained.tokens import decode_texts
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
 needs_transformers = pytest.mark.skipif(
