@@ -1,8 +1,21 @@
 """From a config to parts: the only place where names become factories."""
 
 from experiments.build.data import DATA, PRETRAINED, SPLITS, base_tables, encoders, read, tables
-from experiments.build.distilling import Teacher
+from experiments.build.distilling import MATCHES, Teacher
+from experiments.build.generation import CRITICS, GENERATORS, TRIPLETS, generator
+from experiments.build.heads import (
+    DISTANCES,
+    HEADS,
+    LATE,
+    LOSSES,
+    OF_PAIRS,
+    RELATIONS,
+    distance,
+    head,
+)
+from experiments.build.learners import CHOSEN, EMBEDS, GENERATE, LEARNERS, TOLD
 from experiments.build.networks import (
+    CENTRED,
     ENCODERS,
     FUSIONS,
     NORMS,
@@ -11,33 +24,7 @@ from experiments.build.networks import (
     encoder_name,
 )
 from experiments.build.objectives import OBJECTIVES, optimizer, training
-from experiments.build.parts import (
-    CENTRED,
-    CHOSEN,
-    CRITICS,
-    DISTANCES,
-    DISTILLATION,
-    EMBEDS,
-    GENERATE,
-    GENERATORS,
-    HEADS,
-    LATE,
-    LEARNERS,
-    LOSSES,
-    MATCHES,
-    OF_PAIRS,
-    RELATIONS,
-    RUNS_ONCE,
-    TOLD,
-    TRIPLETS,
-    Model,
-    base,
-    distance,
-    generator,
-    head,
-    model,
-    models,
-)
+from experiments.build.parts import DISTILLATION, RUNS_ONCE, Model, base, model, models
 from experiments.build.tasks import Training, block
 
 __all__ = [

@@ -1,16 +1,34 @@
 """From a config to what trains a model that has a teacher."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.build.parts import LOSSES, MATCHES, Model, head
+from experiments.build.heads import LOSSES, head
+from experiments.build.parts import Model
 from experiments.build.tasks import WATCH, Training, on_tasks
 from experiments.names import named, pick
 from fsjax.learners.embedding import embed_episode
-from fsjax.objectives.distillation import See, compared, distillation, predicted
+from fsjax.objectives.distillation import (
+    Match,
+    See,
+    compared,
+    distillation,
+    neighbouring,
+    predicted,
+    related,
+    softened,
+)
 from fsjax.types import Episode, Key, Metrics, Objective, Params, Pool, Step
+
+# What of a teacher its student is to match.
+MATCHES: dict[str, Callable[[ConfigDict], Match]] = {
+    "probabilities": lambda teacher: softened(temperature=teacher.temperature),
+    "neighbours": lambda teacher: neighbouring(temperature=teacher.temperature),
+    "distances": lambda teacher: related(),
+}
 
 
 class Teacher(NamedTuple):

@@ -6,11 +6,12 @@ from typing import Any
 import flax.linen as nn
 from ml_collections import ConfigDict
 
-from experiments.names import named, parse_pairs, pick
+from experiments.names import named, parse_names, parse_pairs, pick
 from fsjax.encoders import audio, image, norms, tabular, text
-from fsjax.encoders.multimodal import as_network
+from fsjax.encoders.multimodal import Multimodal, as_network
 from fsjax.encoders.precision import in_bfloat16
 from fsjax.fusion import attention, crossed, gated, pooled, products, stacked
+from fsjax.fusion.centred import Centred
 from fsjax.types import Network
 
 NORMS = {
@@ -43,6 +44,8 @@ PRECISIONS: dict[str, Callable[[Network], Network]] = {
     "float32": lambda network: network,
     "bfloat16": in_bfloat16,
 }
+# Heads of features less their mean over the training set.
+CENTRED = ("simpleshot",)
 # Those that take table rows, as the features of a frozen encoder are.
 OF_ROWS = ("mlp", "mlp_standardised", "linear", "linear_unit", "raw")
 FUSIONS: dict[str, Callable[[], nn.Module]] = {
@@ -82,3 +85,10 @@ def encoder(config: ConfigDict, modality: str) -> nn.Module:
     """The encoder of a modality, or of a kind of class descriptions."""
     make = pick(ENCODERS, encoder_name(config, modality), f"encoders.{modality}")
     return make(named(NORMS, config, "norm"))
+
+
+def module_of(config: ConfigDict) -> Multimodal:
+    """The encoders and the fusion that a config names."""
+    encoders = {name: encoder(config, name) for name in parse_names(config.modalities)}
+    fusion = named(FUSIONS, config, "fusion")()
+    return Multimodal(encoders, Centred(fusion) if config.head in CENTRED else fusion)

@@ -8,22 +8,11 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.build.distilling import Teacher, distilled
+from experiments.build.generation import critic, generator, imputation, triplets
+from experiments.build.heads import LATE, LOSSES, head
+from experiments.build.learners import EMBEDS, GENERATE, LEARNERS, TUNED
 from experiments.build.networks import computed
-from experiments.build.parts import (
-    DISTILLATION,
-    EMBEDS,
-    GENERATE,
-    LATE,
-    LEARNERS,
-    LOSSES,
-    TUNED,
-    Model,
-    critic,
-    generator,
-    head,
-    imputation,
-    triplets,
-)
+from experiments.build.parts import DISTILLATION, Model
 from experiments.build.tasks import WATCH, Training, on_tasks
 from experiments.dealer import first_task
 from experiments.names import named, parse_names, pick
