@@ -164,9 +164,9 @@ def _gallery(arrays: Mapping[str, np.ndarray]) -> str:
     groups = {title: arrays[f"gallery_{key}"] for key, title in titles.items()}
     classes = list(map(str, arrays["gallery_classes"]))
     caption = (
-        f"Pictures of {len(classes)} test classes, a row for each: real support, real queries, and synthetic ones, made "
-        "of noise and of what the generator is told of a class, which is the mean of the "
-        "support pictures unless asked otherwise; it has seen none of these classes before."
+        f"Pictures of {len(classes)} test classes, a row for each: of the support, of the queries, "
+        "and synthetic ones, made of noise and of what the generator is told of a class, the mean "
+        "of the support pictures unless asked otherwise. It has seen none of these classes before."
     )
     svg = gallery.gallery(groups, classes, alt=f"{caption} Classes: {', '.join(classes)}.")
     return _figure(svg, caption, "wide")
