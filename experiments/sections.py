@@ -158,19 +158,15 @@ def _episode(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _gallery(arrays: Mapping[str, np.ndarray]) -> str:
-    titles = {
-        "support": "support, real",
-        "query": "queries, real",
-        "synthetic": "synthetic",
-    }
+    titles = {"support": "support", "query": "queries", "synthetic": "synthetic"}
     if not {"gallery_classes", *(f"gallery_{key}" for key in titles)} <= arrays.keys():
         return ""
     groups = {title: arrays[f"gallery_{key}"] for key, title in titles.items()}
     classes = list(map(str, arrays["gallery_classes"]))
     caption = (
-        f"Pictures of {len(classes)} test classes, a row for each. The synthetic ones are made "
-        "from noise and from what the generator is told of a class, which is the mean of the "
-        "support pictures unless asked otherwise; it has seen none of these classes before."
+        f"Pictures of {len(classes)} test classes, a row for each: of the support, of the queries, "
+        "and synthetic ones, made of noise and of what the generator is told of a class, the mean "
+        "of the support pictures unless asked otherwise. It has seen none of these classes before."
     )
     svg = gallery.gallery(groups, classes, alt=f"{caption} Classes: {', '.join(classes)}.")
     return _figure(svg, caption, "wide")

@@ -129,7 +129,7 @@ def test_pictures_that_a_generator_made_stand_beside_real_ones(tmp_path, make_ru
     page = report.page([read_run(folder)])
     assert "Synthetic pictures" in page and "Classes: oak, elm &amp; ash, yew." in page
     assert page.count("data:image/png") == 20 + len(parts)
-    for title in ("support, real", "queries, real", "synthetic"):
+    for title in ("support", "queries", "synthetic"):
         assert f">{title}<" in page
 
 
