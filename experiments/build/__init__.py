@@ -13,7 +13,7 @@ from experiments.build.heads import (
     distance,
     head,
 )
-from experiments.build.learners import CHOSEN, EMBEDS, GENERATE, LEARNERS, TOLD
+from experiments.build.learners import CHOSEN, EMBEDS, GENERATE, LEARNERS, TOLD, TUNED
 from experiments.build.networks import (
     CENTRED,
     ENCODERS,
@@ -55,6 +55,7 @@ __all__ = [
     "SPLITS",
     "TOLD",
     "TRIPLETS",
+    "TUNED",
     "Model",
     "Teacher",
     "Training",

@@ -13,6 +13,7 @@ from experiments.configs import (
     emoji,
     emoji_heads,
     emoji_triangular,
+    grocery_finetune,
     grocery_recipes,
     leaf_recipes,
     omniglot,
@@ -217,6 +218,15 @@ def test_a_model_may_begin_with_adapters_beside_a_base_that_stays():
     config.base.begins = "low_rnk"
     with pytest.raises(ValueError, match=r"base\.begins='low_rnk'.*did you mean 'low_rank'"):
         build.model(build.base(config))
+
+
+def test_models_that_are_tuned_at_test_are_trained_alike():
+    config = grocery_finetune.get_config()
+    variants = build.models(config)
+    for name in build.TUNED:
+        assert variants[name].learner == name and build.model(variants[name]).fast is None
+        variants[name].learner = "metric"
+        assert variants[name].to_dict() == config.to_dict()
 
 
 def test_what_has_no_last_layer_is_not_tuned():
