@@ -1,5 +1,9 @@
 """Synthetic drawings beside real ones on Omniglot: a generator of pictures and its critic.
 
+Claim: the report shows drawings that differ and follow the one that they are told, yet are
+fragments, and as support rows they cost: 84.2 in 5-way and 65.3 in 20-way 1-shot, 90.1 and 75.4
+without them at the same parameters, 91.4 and 78.8 for a network trained without a generator
+(seed 0).
 Command: python -m experiments.train --config=experiments/configs/omniglot_pictures.py
     --config.data.path=FOLDER --config.data.splits=FOLDER/omniglot_vinyals_split.json
 """
