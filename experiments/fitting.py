@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, devices, hosts, jobs, results
+from experiments import build, dealer, devices, hosts, jobs, results, trackers
 from experiments.jobs import Job
 from experiments.progress import Progress
 from fsjax.encoders.multimodal import calibrate
@@ -19,6 +19,7 @@ from fsjax.training.state import train_chunk
 from fsjax.types import Metrics, Params, Pool, Sample, TrainState
 
 CALIBRATION_KEY, CALIBRATION_BATCHES = 303, 16
+Measure = Callable[[TrainState], tuple[Params, float]]
 
 
 def train(
@@ -40,7 +41,7 @@ def train(
     if settings.steps == 0:
         return job.state.params
     saved = checkpoints(job.config, folder, progress.say)
-    log = Log(folder / "metrics.jsonl", progress)
+    log = Log(job.config, folder, progress)
     state = restored(saved, job.config, job.state)
     log.resume(int(state.step))
     state = run(
@@ -48,7 +49,7 @@ def train(
         chunk=partial(in_chunks, job),
         num_steps=settings.steps,
         chunk_steps=settings.chunk,
-        hooks=[*of_chunk(job, validation, log), saved.save, *after],
+        hooks=[*of_chunk(validates(job, validation), log), saved.save, *after],
         patience=settings.patience or None,
     )
     return state.best.params
@@ -59,10 +60,9 @@ def in_chunks(job: Job, state: TrainState, steps: int) -> tuple[TrainState, Metr
     return train_chunk(state, num_steps=steps, **jobs.trains_with(job))
 
 
-def of_chunk(job: Job, validation: Pool, log: "Log") -> list[Hook]:
+def of_chunk(measure: Measure, log: "Log") -> list[Hook]:
     """What is done after each chunk before it is saved: checked, validated and told."""
-    best = keep_best(_measure(job, validation), log.validated)
-    return [stop_if_diverged, best, log.write]
+    return [stop_if_diverged, keep_best(measure, log.validated), log.write]
 
 
 def trained_params(job: Job, folder: Path) -> Params:
@@ -121,7 +121,7 @@ def checkpoints(config: ConfigDict, folder: Path, tell: Callable[[str], None]) -
     return Checkpoints(folder / "checkpoints", results.plain(config), tell)
 
 
-def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params, float]]:
+def validates(job: Job, validation: Pool) -> Measure:
     """state -> its parameters calibrated on training data, and their validation accuracy."""
     model, accuracy_of = job.model, jobs.validated(job, validation)
 
@@ -139,13 +139,15 @@ def _measure(job: Job, validation: Pool) -> Callable[[TrainState], tuple[Params,
 
 
 class Log:
-    """metrics.jsonl, one line a chunk, and the progress shown.
+    """metrics.jsonl, one line a chunk, trackers that are told it, and the progress shown.
 
     Minutes are those of training, validation and compiling, of all sessions of the run.
     """
 
-    def __init__(self, path: Path, progress: Progress):
-        self._path, self._progress = path, progress
+    def __init__(self, config: ConfigDict, folder: Path, progress: Progress):
+        self._config, self._folder, self._progress = config, folder, progress
+        self._path = folder / "metrics.jsonl"
+        self._trackers: list[trackers.Tell] = []
         self._validation, self._before, self._start = float("nan"), 0.0, time.perf_counter()
 
     def resume(self, step: int) -> None:
@@ -153,6 +155,7 @@ class Log:
         lines = [line for line in held if line["step"] <= step]
         results.write_lines(self._path, lines)
         self._before = lines[-1].get("minutes", 0.0) if lines else 0.0
+        self._trackers = trackers.open_trackers(self._config, self._folder, step)
         self._progress.resume(step, seen=held[-1]["step"] if held else 0)
 
     def validated(self, step: int, figure: float) -> None:
@@ -164,5 +167,7 @@ class Log:
         line = {"step": int(state.step)} | means | {"validation": self._validation}
         line["minutes"] = minutes
         results.write_lines(self._path, [*results.read_lines(self._path), line])
+        for tell in self._trackers:
+            tell(line)
         self._progress.advance(line)
         return state

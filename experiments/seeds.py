@@ -70,15 +70,18 @@ def fit(
       Diverged: if a seed did; says which.
       ValueError: if checkpoints are damaged or of another config.
     """
-    settings, whole = build.models(config)[name].train, build.models(config)[name]
+    whole = build.models(config)[name]
+    settings = whole.train
     if settings.steps == 0:
         return
     variants = {folder: build.models(one)[name] for folder, one in folders(config).items()}
     places = {folder: workdir / folder / "models" / name for folder in variants}
-    each = [jobs.prepare(_together(one, config), pools["train"]) for one in variants.values()]
+    each = [_prepared(whole, one.seed, pools["train"]) for one in variants.values()]
     job, shared = each[0], _Mean(progress, len(each))
-    logs = [fitting.Log(place / "metrics.jsonl", shared) for place in places.values()]
-    hooks = [fitting.of_chunk(job, pools["validation"], log) for log in logs]
+    logs = [fitting.Log(variants[folder], place, shared) for folder, place in places.items()]
+    jobs.rehearse(job, {split: pools[split] for split in pools if split != "train"})
+    measure = fitting.validates(job, pools["validation"])
+    hooks = [fitting.of_chunk(measure, log) for log in logs]
     saved = fitting.checkpoints(whole, workdir / "models" / name, progress.say)
     begun = devices.everywhere(config, stack([one.state for one in each]))
     states = fitting.restored(saved, whole, begun)
@@ -97,11 +100,11 @@ def fit(
             fitting.checkpoints(variants[folder], place, progress.say).save(state)
 
 
-def _together(variant: ConfigDict, config: ConfigDict) -> ConfigDict:
-    """A seed's config as one of several, whose devices are shared."""
-    changed = variant.copy_and_resolve_references()
-    changed.seeds = config.seeds
-    return changed
+def _prepared(whole: ConfigDict, seed: int, train: Pool) -> jobs.Job:
+    """The job of one of several seeds, among which the devices are shared."""
+    variant = whole.copy_and_resolve_references()
+    variant.seed = seed
+    return jobs.prepare(variant, train)
 
 
 def _in_chunks(

@@ -17,6 +17,9 @@ def get_config() -> ConfigDict:
             # More than 1: the models of so many seeds, `seed` and those after it, as one program;
             # each ends in a work directory of its own below the run's.
             "seeds": 1,
+            # Programs that draw the figures of training as they come, if they are installed:
+            # tensorboard, wandb.
+            "track": "",
             "workers": 0,  # models trained side by side; 0: two on CPU, one on an accelerator
             # Over which the tasks of a step, or seeds, and test episodes are spread; 0: as many as
             # jax sees and divide their number. On CPU jax sees one, unless more are asked for: a
