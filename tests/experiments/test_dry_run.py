@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from experiments import build, dry_run, jobs
+from experiments import build, dry_run, fitting, jobs
 from fsjax.data.pool import make_pool
 
 
@@ -12,7 +12,7 @@ def test_every_model_is_compiled_and_told_and_nothing_is_trained(
 ):
     config = small(write_npz(tmp_path / "data.npz"))
     config.update(compare="raw,taught", modalities="tabular", fusion="plain")
-    monkeypatch.setattr(jobs, "train", None)
+    monkeypatch.setattr(fitting, "train", None)
     prototype, raw, taught, empty, device, training, validation, test = dry_run.plan(
         config
     ).splitlines()
