@@ -5,6 +5,7 @@ seven after it. Their folders, `seed=0` and so on, are what `config.seed=0` woul
 rounding; the checkpoints of all together lie above them.
 """
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -42,6 +43,8 @@ def folders(config: ConfigDict) -> dict[str, ConfigDict]:
     for seed in range(config.seed, config.seed + config.seeds):
         variant = config.copy_and_resolve_references()
         variant.update(seed=seed, seeds=1)
+        if config.devices:  # of seeds; its tasks may be fewer
+            variant.devices = math.gcd(config.devices, config.train.tasks)
         found[f"{SEED}{seed}"] = variant
     return found
 

@@ -115,3 +115,11 @@ def test_seeds_that_cannot_be_one_program(whole, change):
     config.update_from_flattened_dict(change)
     with pytest.raises(ValueError, match=r"config.seeds=2 .* experiments.sweep --grid seed"):
         seeds.folders(config)
+
+
+@pytest.mark.parametrize(("asked", "tasks", "each"), [(0, 1, 0), (2, 1, 1), (4, 6, 2)])
+def test_a_seed_is_tested_on_as_many_devices_as_divide_its_tasks(whole, asked, tasks, each):
+    config = whole[0].copy_and_resolve_references()
+    config.update(devices=asked)
+    config.train.tasks = tasks
+    assert {one.devices for one in seeds.folders(config).values()} == {each}
