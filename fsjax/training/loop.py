@@ -86,7 +86,8 @@ def keep_best(
     def hook(state: TrainState, metrics: Metrics) -> TrainState:
         params, figure = measure(state)
         record(int(state.step), figure)
-        figure = jnp.asarray(figure, jnp.float32)
+        # On the devices of the one before: elsewhere it would make the next chunk compile anew.
+        figure = jnp.full_like(state.best.figure, figure)
         if figure > state.best.figure:
             best = Best(params, figure, state.step, jnp.zeros_like(state.step))
         else:

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from fsjax.training.loop import Diverged, keep_best, run, stop_if_diverged
 from fsjax.training.state import init_state
@@ -130,3 +132,15 @@ def test_parameters_that_are_not_finite_are_not_saved_though_the_loss_still_was(
 
 def test_finite_runs_do_not_diverge():
     assert int(trained([stop_if_diverged]).step) == 20
+
+
+def test_what_is_kept_lies_on_the_devices_of_what_was():
+    everywhere = NamedSharding(Mesh(jax.devices(), ("tasks",)), P())
+    state = jax.device_put(FRESH, everywhere)
+    hook = keep_best(lambda state: (state.params, 0.5), lambda step, figure: None)
+    kept = hook(state, {}).best
+    assert kept.figure == 0.5 and {x.sharding for x in jax.tree.leaves(kept)} == {everywhere}
+
+
+def test_what_is_kept_lies_on_both_devices(on_devices):
+    on_devices(2, f"{__file__}::test_what_is_kept_lies_on_the_devices_of_what_was")
