@@ -60,12 +60,11 @@ def _tensorboard(module: ModuleType, config: ConfigDict, folder: Path, step: int
 
 def _wandb(module: ModuleType, config: ConfigDict, folder: Path, step: int) -> Tell:
     """A run of Weights & Biases for each model, which goes on when the model does."""
-    where = folder.resolve()
     run = module.init(
         project="fsjax",
-        name=f"{where.parent.parent.name} {where.name}",
-        id=hashlib.sha256(str(where).encode()).hexdigest()[:16],
-        dir=str(where),
+        name=str(folder),
+        id=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
+        dir=str(folder),
         resume="allow",
         reinit="create_new",  # one of several side by side
         config=plain(config),

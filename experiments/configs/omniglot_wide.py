@@ -14,11 +14,7 @@ from experiments.configs import omniglot
 
 
 def get_config() -> ConfigDict:
-    """Every row asks, mirrored images are further classes, and images are warped a little.
-
-    Episodes of training classes are not answered better than those of validation, ways considered:
-    what is left to gain lies in a larger network and more steps, not in more variety.
-    """
+    """Every row asks, mirrored images are further classes, and images are warped a little."""
     config = omniglot.get_config()
     config.encoders.image = "conv4_wide"
     config.objective = "leave_one_out"

@@ -72,26 +72,16 @@ def imputed(
       `init` raises ValueError if there is one modality alone.
     """
 
-    def known(means: Present, there: Present, target: str) -> Condition:
-        others = [m for m in sorted(means) if m != target]
-        told = [means[m] * there[m][:, None] for m in others]
-        told += [there[m][:, None] for m in others]
-        return Condition(jnp.zeros_like(means[target]), jnp.concatenate(told, 1))
-
     def encoded(params: Params, inputs: Inputs, **how: Any) -> tuple[Inputs, Stats]:
         tokens, stats = encode.apply(params["network"], inputs, **how)
         return Inputs(tokens, inputs.present), stats
 
-    def means_of(rows: Inputs) -> tuple[dict[str, Array], dict[str, Array]]:
-        means = {m: pool(tokens) for m, tokens in rows.values.items()}
-        return means, {m: rows.present[m] * rows.values[m].mask.max(1) for m in means}
-
     def filled(params: Params, rows: Inputs) -> Inputs:
-        means, there = means_of(rows)
+        means, there = _means(pool, rows)
         some = jnp.stack(list(there.values())).max(0)
         values, present = {}, dict(rows.present)
         for m, tokens in rows.values.items():
-            condition = known(means, there, m)
+            condition = _known(means, there, m)
             made = generator.generate(params["generator"][m], condition, jax.random.key(0))
             absent = (1 - there[m]) * some
             values[m] = _in_place(absent, jax.lax.stop_gradient(made), tokens)
@@ -108,10 +98,10 @@ def imputed(
         params = {"network": network.init(key_network, support.inputs)}
         rows, _ = encoded(params, support.inputs, weight=support.labels.sum(-1))
         params = learner.init(key_learner, support._replace(inputs=rows)) | params
-        means, there = means_of(rows)
+        means, there = _means(pool, rows)
         keys = jax.random.split(key_generator, len(means))
         made = {
-            m: generator.init(key, Examples(means[m], known(means, there, m), there[m]))
+            m: generator.init(key, Examples(means[m], _known(means, there, m), there[m]))
             for m, key in zip(sorted(means), keys, strict=True)
         }
         return params | {"generator": made}
@@ -147,18 +137,34 @@ def imputed(
         how = {"weight": weights[1], "key": key_query, "train": True, "stats": stats}
         second, _ = encoded(params, episode.query, **how)
         rows = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, second)
-        means, there = means_of(rows)
+        means, there = _means(pool, rows)
         seen = _some(key_hide, there)
         weight = (jnp.concatenate(weights) > 0).astype(jnp.float32)
 
         def of_modality(target: str) -> Examples:
             others = jnp.stack([seen[m] for m in seen if m != target]).max(0)
-            condition = known(means, seen, target)
+            condition = _known(means, seen, target)
             return Examples(means[target], condition, weight * there[target] * others)
 
         return {m: of_modality(m) for m in means}
 
     return Imputer(init, adapt, predict, filled, examples)
+
+
+def _means(
+    pool: Callable[[Tokens], Array], rows: Inputs
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Modality -> mean tokens [B, D_m], and whether there are any [B]."""
+    means = {m: pool(tokens) for m, tokens in rows.values.items()}
+    return means, {m: rows.present[m] * rows.values[m].mask.max(1) for m in means}
+
+
+def _known(means: Present, there: Present, target: str) -> Condition:
+    """What all modalities but one say of it: their means, and which of them are there."""
+    others = [m for m in sorted(means) if m != target]
+    told = [means[m] * there[m][:, None] for m in others]
+    told += [there[m][:, None] for m in others]
+    return Condition(jnp.zeros_like(means[target]), jnp.concatenate(told, 1))
 
 
 def _in_place(absent: Array, made: Array, tokens: Tokens) -> Tokens:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fsjax.pretrained.encoder import Pretrained, digest, in_batches
-from fsjax.pretrained.hub import CONFIG, WEIGHTS, hub_config, hub_folder, hub_weights
+from fsjax.pretrained.hub import WEIGHTS, hub_config, hub_folder, hub_weights
 from fsjax.pretrained.naming import Path, named_params, shapes_of
 from fsjax.pretrained.transformer import stack
 from fsjax.types import Array, Params
@@ -80,9 +80,7 @@ def load_ast(folder: File) -> tuple[SpectrogramTransformer, Params]:
       ImportError: if the package safetensors is not installed.
       ValueError: if a file is damaged, the weights do not fit, or are of another network.
     """
-    config = hub_config(folder)
-    if (kind := config.get("model_type")) != "audio-spectrogram-transformer":
-        raise ValueError(f"{folder / CONFIG} is of a {kind}, and no audio spectrogram transformer")
+    config = hub_config(folder, "audio-spectrogram-transformer")
     module = SpectrogramTransformer({name: config.get(name, x) for name, x in DEFAULTS.items()})
     shape = (1, module.settings["max_length"], module.settings["num_mel_bins"])
     shapes = shapes_of(module.init, jax.ShapeDtypeStruct(shape, jnp.float32))

@@ -105,9 +105,7 @@ def load_clip(folder: File) -> Clip:
       ImportError: if the package safetensors is not installed.
       ValueError: if a file is damaged, the weights do not fit, or it is no CLIP.
     """
-    config = hub_config(folder)
-    if config.get("model_type") != "clip":
-        raise ValueError(f"{folder / CONFIG} is of a {config.get('model_type')}, and no clip")
+    config = hub_config(folder, "clip")
     of = [
         defaults | {name: x for name, x in config.get(part, {}).items() if name in defaults}
         for part, defaults in (("vision_config", IMAGE), ("text_config", TEXT))

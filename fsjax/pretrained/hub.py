@@ -60,13 +60,21 @@ def hub_weights(folder: Path) -> Weights:
     return read_safetensors(folder / WEIGHTS)
 
 
-def hub_config(folder: Path) -> Mapping[str, Any]:
+def hub_config(folder: Path, kind: str) -> Mapping[str, Any]:
     """What a network was built with.
 
+    Args:
+      folder: that holds it.
+      kind: of network, as the file names it.
+
     Raises:
-      ValueError: if the file is damaged.
+      ValueError: if the file is damaged, or of another kind.
     """
+    path = folder / CONFIG
     try:
-        return json.loads((folder / CONFIG).read_text("utf-8"))
+        config = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(f"{folder / CONFIG} is no JSON ({error}); download it again") from error
+        raise ValueError(f"{path} is no JSON ({error}); download it again") from error
+    if (found := config.get("model_type")) != kind:
+        raise ValueError(f"{path} is of a network of the kind {found}, not of {kind}")
+    return config

@@ -67,7 +67,7 @@ def test_a_model_has_one_run_however_often_it_goes_on(told, tmp_path):
         (tell,) = opened("wandb", folder)
     tell(LINE)
     (first, again, logged) = told
-    assert first == again and first["name"] == "mine attention" and first["resume"] == "allow"
+    assert first == again and first["name"] == str(folder) and first["resume"] == "allow"
     assert first["config"]["track"] == "wandb" and logged == (LINE, 20)
 
 

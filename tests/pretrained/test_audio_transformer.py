@@ -100,7 +100,7 @@ def test_waves_are_embedded_through_the_folder_that_is_named(folder, monkeypatch
         (f"{PREFIX}.pooler.weight", {}, r"left over: pooler\.weight"),
         (None, {"num_hidden_layers": 3}, r"16 of .* missing: encoder\.layer\.2"),
         (None, {"max_length": 60}, r"position_embeddings has shape \(1, 8, 8\), and position_e"),
-        (None, {"model_type": "clip"}, "of a clip, and no audio spectrogram transformer"),
+        (None, {"model_type": "clip"}, "of the kind clip, not of audio-spectrogram-transformer"),
     ],
 )
 def test_weights_of_another_network_are_refused(tmp_path, name, config, message):

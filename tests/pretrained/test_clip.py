@@ -128,7 +128,7 @@ def changed(**arrays):
             {"text_config": TEXT | {"hidden_act": "relu"}},
             "hidden_act 'relu', not quick_",
         ),
-        (changed(), {"model_type": "siglip"}, "of a siglip, and no clip"),
+        (changed(), {"model_type": "siglip"}, "of the kind siglip, not of clip"),
         (
             changed(),
             {"vision_config": VISION | {"num_hidden_layers": 3}},
