@@ -2,7 +2,7 @@
 
 Claim: on emoji classes never seen, with support and query drawn by different design teams, the
 fusion beats the best single modality; see the table of results in the README.
-Cost: 7 minutes on 2 CPU cores, six models together.
+Cost: 4 minutes on 2 CPU cores, six models together.
 Command: python -m experiments.train
 """
 
