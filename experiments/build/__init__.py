@@ -23,7 +23,8 @@ from experiments.build.networks import (
     ROWS_SHARE,
     encoder_name,
 )
-from experiments.build.objectives import OBJECTIVES, optimizer, training
+from experiments.build.objectives import OBJECTIVES, training
+from experiments.build.optimizers import OPTIMIZERS, optimizer
 from experiments.build.parts import DISTILLATION, RUNS_ONCE, Model, base, model, models
 from experiments.build.tasks import Training, block
 
@@ -48,6 +49,7 @@ __all__ = [
     "OBJECTIVES",
     "OF_PAIRS",
     "OF_ROWS",
+    "OPTIMIZERS",
     "PRETRAINED",
     "RELATIONS",
     "ROWS_SHARE",

@@ -4,7 +4,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import optax
 from ml_collections import ConfigDict
 
 from experiments.build.distilling import Teacher, distilled
@@ -22,7 +21,7 @@ from fsjax.episodes.sample import bind_pool
 from fsjax.learners.embedding import embedded_rows
 from fsjax.learners.hallucinate import Hallucinator
 from fsjax.learners.maml import AdaptedTask, along_path
-from fsjax.objectives.adversarial import adversarial, in_turns
+from fsjax.objectives.adversarial import adversarial
 from fsjax.objectives.combined import only, together
 from fsjax.objectives.episodic import query_loss
 from fsjax.objectives.leave_one_out import leave_one_out
@@ -226,21 +225,3 @@ OBJECTIVES = {
     "generation": _with_critic,
     "imputation": on_tasks(_imputation),
 }
-
-
-def optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """Adam with a rate that falls to zero along a cosine; a generator and its critic in turns."""
-
-    def adam(rate: float, turns: int = 1, **momenta: float) -> optax.GradientTransformation:
-        steps = max(config.train.steps // turns, 1)
-        return optax.adam(optax.cosine_decay_schedule(rate, steps), **momenta)
-
-    of_all = adam(config.train.learning_rate)
-    if config.learner not in GENERATE:
-        return of_all
-    settings, alone = config.generation, isinstance(generator(config), Autoencoder)
-    turns = 1 if alone else settings.critic_steps
-    # The momenta of Gulrajani et al. 2017: what they descend on changes under their feet.
-    each = partial(adam, b1=0.0, b2=0.9)
-    of_generator = each(settings.learning_rate, turns)
-    return in_turns(of_generator, each(settings.critic_rate), of_all, critic_steps=turns)

@@ -162,6 +162,9 @@ def get_config() -> ConfigDict:
                 # by itself, of learners too that the objective views cannot train.
                 "alone": 0.0,
                 "learning_rate": 3e-3,  # falls to zero along a cosine
+                # adam | muon: orthogonal updates of the network's dense and 3x3 kernels, Adam's
+                # with Nesterov momentum of all else, at one rate
+                "optimizer": "adam",
                 "patience": 0,  # validations without improvement before it stops; 0: never
             },
             "validation": {"ways": 20, "shots": 1, "queries": 2, "episodes": 200},
