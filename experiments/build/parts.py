@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from experiments.build.heads import HEADS, LATE
 from experiments.build.learners import BEGINS, EMBEDS, LEARNERS, low_rank_of
 from experiments.build.networks import FUSIONS, ROWS_SHARE, computed, module_of
+from experiments.build.optimizers import OPTIMIZERS
 from experiments.names import check_name, named, parse_names
 from fsjax.encoders.low_rank import merged
 from fsjax.encoders.multimodal import Multimodal, encoded
@@ -42,15 +43,15 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
     `config.compare` calls it; "prototype+hallucinate" is two changes, one after the other.
 
     Raises:
-      ValueError: if a name is no modality, fusion, head, learner or objective, and not "raw" or
-        "taught".
+      ValueError: if a name is no modality, fusion, head, learner, objective or optimiser, and not
+        "raw" or "taught".
     """
     modalities, compared = parse_names(config.modalities), parse_names(config.compare)
     parts = [part for name in compared for part in name.split("+")]
     methods = len(modalities) == 1 or any(part in METHODS for part in parts)
     method = config.head if config.learner == "metric" else config.learner
     variants = {method if methods else config.fusion: config}
-    known = [*modalities, *FUSIONS, *HEADS, *LEARNERS, *TRAINED, "raw", TAUGHT]
+    known = [*modalities, *FUSIONS, *HEADS, *LEARNERS, *TRAINED, *OPTIMIZERS, "raw", TAUGHT]
     for name in compared:
         variant = config.copy_and_resolve_references()
         # A learner that is named brings its own objective, so that who teaches it comes last.
@@ -77,6 +78,8 @@ def _change(variant: ConfigDict, name: str, modalities: tuple[str, ...]) -> None
         variant.update(learner=name, objective="own")
     elif name in TRAINED:
         variant.update(learner="metric", objective=name)
+    elif name in OPTIMIZERS:
+        variant.train.optimizer = name
     else:
         variant.fusion = name
 

@@ -98,6 +98,15 @@ def test_generator_and_critic_stay_with_adam(moved):
     np.testing.assert_allclose(together["['critic']['kernel']"], expected, rtol=1e-5)
 
 
+def test_optimizers_are_compared_each_with_all_else_alike():
+    config = emoji.get_config()
+    config.compare = "muon,image+muon"
+    models = build.models(config)
+    assert list(models) == ["attention", "muon", "image+muon"]
+    assert [model.train.optimizer for model in models.values()] == ["adam", "muon", "muon"]
+    assert models["muon"].fusion == "attention"
+
+
 def test_an_unknown_optimizer_is_refused():
     with pytest.raises(ValueError, match=r"config\.train\.optimizer='moun' .* mean 'muon'"):
         build.optimizer(config_of("moun"))
