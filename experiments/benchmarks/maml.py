@@ -10,15 +10,12 @@ requirements: pip install torch==2.13.0.
 """
 
 import argparse
-import json
 import os
-import resource
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from experiments.benchmarks import contest
 
 WAYS, QUERIES, FEATURES = 5, 15, 64
 COMPETITORS = ("fsjax", "fsjax, tasks by vmap", "PyTorch", "PyTorch, tasks by vmap", "lax.conv")
@@ -33,7 +30,7 @@ def tasks(number: int) -> tuple[np.ndarray, ...]:
     return images[0], labels[0], images[1], labels[1]
 
 
-def competitor(name: str, number: int, steps: int) -> Callable[[], object]:
+def competitor(name: str, number: int, steps: int) -> contest.Work:
     """One gradient over tasks, by name."""
     sizes = {"features": FEATURES, "ways": WAYS, "steps": steps}
     if name.startswith("PyTorch"):
@@ -55,45 +52,6 @@ def competitor(name: str, number: int, steps: int) -> Callable[[], object]:
     return lambda: jax.block_until_ready(work())
 
 
-def serve(name: str, number: int, steps: int) -> None:
-    """Answers every line of the input with the milliseconds and the peak memory of a gradient."""
-    work = competitor(name, number, steps)
-    work()
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        work()
-        used = 1e3 * (time.perf_counter() - start)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps({"ms": used / number, "GiB": peak}), flush=True)
-
-
-def measure(names: Sequence[str], number: int, steps: int, rounds: int) -> dict[str, dict]:
-    """Competitor -> median milliseconds a task and peak memory, all of them in turn."""
-    command = [sys.executable, "-m", "experiments.benchmarks.maml"]
-    command += [f"--tasks={number}", f"--steps={steps}"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    found: dict[str, list[dict]] = {name: [] for name in names}
-    servers = {n: subprocess.Popen([*command, f"--serve={n}"], **pipes) for n in names}
-
-    def ask(name: str) -> dict:
-        servers[name].stdin.write("\n")
-        servers[name].stdin.flush()
-        return json.loads(servers[name].stdout.readline())
-
-    for name in names:  # each has compiled, and is at rest, before the first round
-        ask(name)
-    for _ in range(rounds):
-        for name in names:
-            found[name].append(ask(name))
-    for server in servers.values():
-        server.stdin.close()
-        server.wait()
-    return {
-        name: {key: float(np.median([a[key] for a in answers])) for key in ("ms", "GiB")}
-        for name, answers in found.items()
-    }
-
-
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.maml")
@@ -106,15 +64,14 @@ def main() -> None:
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        serve(args.serve, args.tasks, args.steps)
+        contest.serve(competitor(args.serve, args.tasks, args.steps), args.tasks)
         return
+    command = [sys.executable, "-m", "experiments.benchmarks.maml"]
+    command += [f"--tasks={args.tasks}", f"--steps={args.steps}"]
     names = args.only.split(";") if args.only else COMPETITORS
-    found = measure(names, args.tasks, args.steps, args.rounds)
-    first = found[names[0]]["ms"]
+    found = contest.measure({n: [*command, f"--serve={n}"] for n in names}, args.rounds)
     print(f"{args.tasks} tasks, {args.steps} inner steps")
-    for name, figures in found.items():
-        ratio = figures["ms"] / first
-        print(f"{name:24}{figures['ms']:9.1f} ms a task{ratio:8.2f}{figures['GiB']:7.2f} GiB")
+    print(contest.table(found, "task"))
 
 
 if __name__ == "__main__":
