@@ -1,5 +1,6 @@
 """Competitors that do the same work in turn, each a process of its own that answers when asked."""
 
+import contextlib
 import json
 import os
 import resource
@@ -53,9 +54,11 @@ def measure(
     }
 
     def ask(name: str) -> dict[str, float]:
-        servers[name].stdin.write("\n")
-        servers[name].stdin.flush()
-        answer = servers[name].stdout.readline()
+        server = servers[name]
+        with contextlib.suppress(BrokenPipeError):  # of one that has ended
+            server.stdin.write("\n")
+            server.stdin.flush()
+        answer = server.stdout.readline()
         if not answer:
             raise RuntimeError(f"{name!r} ended without an answer; it says why above")
         return json.loads(answer)

@@ -1,5 +1,7 @@
 """Competitors side by side, and that they do the same work."""
 
+import io
+import json
 import sys
 
 import jax
@@ -11,24 +13,31 @@ from experiments.benchmarks import contest
 from fsjax.heads.prototype import prototype
 from fsjax.objectives.losses import cross_entropy
 
+MARKED = {"MARK": "1"}
 SERVER = """
-import os, time
+import os
 from experiments.benchmarks import contest
-contest.serve(lambda: time.sleep(float(os.environ.get("NAP", 0.05))), 2)
+contest.serve(lambda: os.environ["MARK"], 1)
 """
 
 
-def test_competitors_are_asked_in_turn_each_in_its_own_environment():
-    commands = {name: [sys.executable, "-c", SERVER] for name in ("slow", "quick")}
-    found = contest.measure(commands, 3, {"quick": {"NAP": "0.001"}})
-    # A sleep never ends early: half of 50 milliseconds is what a part takes at least.
-    assert found["slow"]["ms"] >= 25
-    assert all(of["GiB"] > 0 for of in found.values())
+def test_every_line_is_answered_by_the_time_of_a_part(monkeypatch, capsys):
+    clock = iter([10.0, 10.5, 20.0, 20.25])
+    monkeypatch.setattr(contest.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(contest.sys, "stdin", io.StringIO("\n\n"))
+    done = []
+    contest.serve(lambda: done.append(None), 5)
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["ms"] for answer in answers] == [100.0, 50.0]
+    assert len(done) == 3  # the first one compiles
 
 
-def test_a_competitor_that_ends_early_is_named():
-    with pytest.raises(RuntimeError, match="'broken' ended without an answer"):
-        contest.measure({"broken": [sys.executable, "-c", ""]}, 1)
+def test_a_competitor_has_the_variables_that_are_its_own():
+    command = [sys.executable, "-c", SERVER]
+    found = contest.measure({"a": command, "b": command}, 2, dict.fromkeys("ab", MARKED))
+    assert all(of["ms"] > 0 and of["GiB"] > 0 for of in found.values())
+    with pytest.raises(RuntimeError, match="'b' ended without an answer"):
+        contest.measure({"a": command, "b": command}, 2, {"a": MARKED})
 
 
 def test_ratios_are_to_the_first_competitor():

@@ -26,8 +26,6 @@ SHAPES_OF = {
     for layer in ("second", "dense")
 }
 MATRICES = SHAPES_OF.keys()
-
-
 APART = {"generator": {"kernel": (6, 6)}, "critic": {"kernel": (6, 6)}}
 
 
