@@ -5,9 +5,9 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
-from fsjax.encoders.convolution import max_pool2x2
 from fsjax.encoders.layers import Conv3x3, ConvBlock
 from fsjax.encoders.norms import GroupNorm
+from fsjax.encoders.pooling import max_pool2x2
 from fsjax.types import Array
 
 

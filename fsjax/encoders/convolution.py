@@ -1,4 +1,4 @@
-"""3x3 convolutions closed under reverse-mode differentiation, vmap and scan, and a pooling.
+"""3x3 convolutions closed under reverse-mode differentiation, vmap and scan.
 
 With `conv(x, w)[i, j] = sum_uv x[i+u-1, j+v-1] w[u, v]` and its kernel-correlation
 `corr(x, d)[u, v] = sum_ij x[i+u-1, j+v-1] d[i, j]`, each is bilinear and the gradients of either
@@ -7,16 +7,19 @@ are the two again: the transpose of `conv(., w)` is `conv(., flip w)`, that of `
 No other convolution arises at any order, and each one is in the layout that compilers know best.
 """
 
-import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
+from fsjax.encoders import unfolded, winograd
 from fsjax.types import Array
 
-_CHUNK = 2048  # positions unfolded at a time on CPU, so that 384 columns of them stay in cache
+_FEW, _MANY = 3, 32  # channels, by measurement
+
+Bilinear = Callable[[Array, Array], Array]
 
 
 def conv3x3(x: Array, w: Array) -> Array:
@@ -56,7 +59,7 @@ def conv3x3_stride2(x: Array, w: Array) -> Array:
       ValueError: a rank, a number of channels or a dtype does not fit.
     """
     _check_operands("conv3x3_stride2", x, w)
-    patches = _unfold_halved(_unfold_halved(x, 2), 1)
+    patches = unfolded.halved(unfolded.halved(x, 2), 1)
     # Flat: as a product of one row axis its gradients are such products too.
     y = patches.reshape(-1, patches.shape[-1]) @ w.reshape(-1, w.shape[-1])
     return y.reshape(*patches.shape[:-1], w.shape[-1])
@@ -93,14 +96,14 @@ def _check_operands(name: str, x: Array, w: Array) -> None:
 
 @custom_vmap
 def _conv(x: Array, w: Array) -> Array:
-    return lax.conv_general_dilated(
-        x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    cpu = _by_width(x, w, unfolded.conv_by_taps, _conv_native, winograd.convolve)
+    return lax.platform_dependent(x, w, cpu=cpu, default=_conv_native)
 
 
 @custom_vmap
 def _corr(x: Array, dy: Array) -> Array:
-    return lax.platform_dependent(x, dy, cpu=_corr_in_chunks, default=_corr_native)
+    cpu = _by_width(x, dy, unfolded.corr, unfolded.corr_in_chunks, winograd.correlate)
+    return lax.platform_dependent(x, dy, cpu=cpu, default=_corr_native)
 
 
 # The forward rules call the functions that they belong to, and so can be differentiated again.
@@ -113,6 +116,25 @@ _corr_vjp.defvjp(
     lambda x, dy: (corr3x3(x, dy), (x, dy)),
     lambda saved, t: (conv3x3(saved[1], _flip(t)), conv3x3(saved[0], t)),
 )
+
+
+def _by_width(a: Array, b: Array, few: Bilinear, some: Bilinear, many: Bilinear) -> Bilinear:
+    """What is the fastest on CPU: Winograd's products fall with both widths, and cost a digit."""
+    if min(a.shape[-1], b.shape[-1]) >= _MANY and jnp.finfo(a.dtype).bits >= 32:
+        return many
+    return few if a.shape[-1] <= _FEW else some
+
+
+def _conv_native(x: Array, w: Array) -> Array:
+    return lax.conv_general_dilated(
+        x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def _corr_native(x: Array, dy: Array) -> Array:
+    return lax.conv_general_dilated(
+        x, dy, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("CHWN", "IHWO", "HWNC")
+    )
 
 
 def _flip(w: Array) -> Array:
@@ -131,7 +153,7 @@ def _vary_alike(a: Array, b: Array) -> tuple[Array, Array]:
 @_conv.def_vmap
 def _conv_tasks(tasks: int, batched: list[bool], x: Array, w: Array) -> tuple[Array, bool]:
     if all(batched):
-        return _each_task(_conv, _conv_unfolded, x, w), True
+        return _each_task(_conv, unfolded.conv, x, w), True
     if batched[0]:
         y = _conv(x.reshape(-1, *x.shape[2:]), w)
         return y.reshape(*x.shape[:-1], w.shape[-1]), True
@@ -141,7 +163,7 @@ def _conv_tasks(tasks: int, batched: list[bool], x: Array, w: Array) -> tuple[Ar
 @_corr.def_vmap
 def _corr_tasks(tasks: int, batched: list[bool], x: Array, dy: Array) -> tuple[Array, bool]:
     if all(batched):
-        return _each_task(_corr, _corr_unfolded, x, dy), True
+        return _each_task(_corr, unfolded.corr, x, dy), True
     if batched[0]:
         return _split(_corr(_merge(x), dy).swapaxes(2, 3), tasks).swapaxes(3, 4), True
     return _split(_corr(x, _merge(dy)), tasks), True
@@ -162,129 +184,3 @@ def _merge(a: Array) -> Array:
 def _split(a: Array, tasks: int) -> Array:
     """[X, Y, Z, T * O] -> [T, X, Y, Z, O]: the inverse of `_merge`."""
     return jnp.moveaxis(a.reshape(*a.shape[:3], tasks, -1), 3, 0)
-
-
-def _corr_native(x: Array, dy: Array) -> Array:
-    return lax.conv_general_dilated(
-        x, dy, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("CHWN", "IHWO", "HWNC")
-    )
-
-
-def _corr_in_chunks(x: Array, dy: Array) -> Array:
-    images, height, width, _ = x.shape
-    size = max(1, min(images, _CHUNK // (height * width)))
-    loops = (images - 1) // size
-    first = images - loops * size
-
-    def add(i: Array, total: Array) -> Array:
-        rows = (lax.dynamic_slice_in_dim(a, first + i * size, size) for a in (x, dy))
-        return total + _products(*rows)
-
-    # Zeros would not vary over a mesh as the products do under shard_map.
-    return lax.fori_loop(0, loops, add, _products(x[:first], dy[:first])).astype(x.dtype)
-
-
-def _corr_unfolded(x: Array, dy: Array) -> Array:
-    return _products(x, dy).astype(x.dtype)
-
-
-def _conv_unfolded(x: Array, w: Array) -> Array:
-    return _unfold(_unfold(x, 2), 1) @ w.reshape(-1, w.shape[-1])
-
-
-def _products(x: Array, dy: Array) -> Array:
-    """`corr` as one matrix product of columns unfolded from both sides.
-
-    By i -> i - u + 1, the sum over i of x[i+u-1] d[i] is that of x[i] d[i-u+1]: the three rows of
-    a kernel may be unfolded from d in place of x. The copies then have 3 I + 3 O columns and not
-    9 I + O, which is fewer unless x is narrow.
-    """
-    inputs, outputs = x.shape[-1], dy.shape[-1]
-    columns = _unfold(x, 2)
-    if 3 * inputs < outputs:
-        return _contract(_unfold(columns, 1), dy).reshape(3, 3, inputs, outputs)
-    product = _contract(columns, _unfold(dy, 1)).reshape(3, inputs, 3, outputs)
-    return product.transpose(2, 0, 1, 3)[::-1]
-
-
-def _contract(a: Array, b: Array) -> Array:
-    wide = jnp.promote_types(a.dtype, jnp.float32)
-    return jnp.einsum("bhwi,bhwo->io", a, b, preferred_element_type=wide)
-
-
-def _unfold(x: Array, axis: int) -> Array:
-    """[B, H, W, C] -> [B, H, W, 3 * C]: each row (axis 1) or column (2) beside its neighbours."""
-    size = x.shape[axis]
-    border = [(0, 0)] * 4
-    border[axis] = (1, 1)
-    x = jnp.pad(x, border)
-    return jnp.concatenate([lax.slice_in_dim(x, u, u + size, axis=axis) for u in range(3)], -1)
-
-
-def _unfold_halved(x: Array, axis: int) -> Array:
-    """[B, H, W, C] -> H or W halved and 3 * C: each even row or column between its neighbours.
-
-    Pairs by reshaping and not by strided slices, whose transposes pad with zeros between.
-    """
-    x = _pad(x, axis, 0, x.shape[axis] % 2)
-    # Not -1, which no images would leave open.
-    pairs = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
-    even, odd = (lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in range(2))
-    return jnp.concatenate([_pad(odd, axis, 1, -1), even, odd], -1)
-
-
-def _pad(x: Array, axis: int, low: int, high: int) -> Array:
-    """Zeros before and after; fewer than none are taken away."""
-    border = [(0, 0, 0)] * x.ndim
-    border[axis] = (low, high, 0)
-    return lax.pad(x, jnp.zeros((), x.dtype), border)
-
-
-def max_pool2x2(x: Array) -> Array:
-    """Takes the largest of each 2x2 square; the last row or column of an odd number is dropped.
-
-    Args:
-      x: [B, H, W, C] maps.
-
-    Returns:
-      [B, H // 2, W // 2, C]; equal maxima share the gradient.
-
-    Raises:
-      ValueError: x does not have rank 4.
-    """
-    if x.ndim != 4:
-        raise ValueError(f"max_pool2x2 takes x [B, H, W, C], got {jax.typeof(x)}")
-    height, width = (size // 2 * 2 for size in x.shape[1:3])
-    return _pool(x[:, :height, :width])
-
-
-@jax.custom_vjp
-def _pool(x: Array) -> Array:
-    return functools.reduce(jnp.maximum, _corners(x))
-
-
-def _pool_forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
-    y = _pool(x)
-    return y, (x, y)
-
-
-def _corners(x: Array) -> tuple[Array, ...]:
-    return tuple(x[:, i::2, j::2] for i in range(2) for j in range(2))
-
-
-def _pool_backward(saved: tuple[Array, Array], dy: Array) -> tuple[Array]:
-    """Each maximum hands its gradient back by comparison: the transpose of a strided slice, which
-    pads with zeros between, costs five times as much."""
-    x, y = saved
-    ties = sum((corner == y).astype(dy.dtype) for corner in _corners(x))
-    return (jnp.where(x == _repeat(y), _repeat(dy / ties), 0),)
-
-
-def _repeat(y: Array) -> Array:
-    """[B, H, W, C] -> [B, 2 H, 2 W, C]: each place as a 2x2 square."""
-    batch, height, width, channels = y.shape
-    squares = jnp.broadcast_to(y[:, :, None, :, None], (batch, height, 2, width, 2, channels))
-    return squares.reshape(batch, 2 * height, 2 * width, channels)
-
-
-_pool.defvjp(_pool_forward, _pool_backward)

@@ -3,7 +3,6 @@
 import flax.linen as nn
 from flax.linen import leaky_relu
 
-from fsjax.encoders.convolution import max_pool2x2
 from fsjax.encoders.layers import (
     Conv3x3,
     ConvBlock,
@@ -15,6 +14,7 @@ from fsjax.encoders.layers import (
     spatial_tokens,
 )
 from fsjax.encoders.norms import CalibratedNorm
+from fsjax.encoders.pooling import max_pool2x2, no_pool
 from fsjax.types import Array, Tokens
 
 
@@ -37,7 +37,7 @@ class Conv4(nn.Module):
         """
         x = as_image(x)
         for block, features in enumerate(self.features):
-            pool = max_pool2x2 if block < self.pooled else _as_is
+            pool = max_pool2x2 if block < self.pooled else no_pool
             x = ConvBlock(features, self.norm, pool)(x, weight, train=train)
         return self.tokens(x)
 
@@ -71,10 +71,6 @@ class Halved(nn.Module):
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
         """x [B, H, W, C] or [B, H, W], uint8 or float, weight [B] -> tokens of the encoder."""
         return self.encoder(nn.avg_pool(as_image(x), (2, 2), (2, 2)), weight, train=train)
-
-
-def _as_is(x: Array) -> Array:
-    return x
 
 
 class _ResidualBlock(nn.Module):

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax.numpy as jnp
 
-from fsjax.encoders.convolution import conv3x3, conv3x3_stride2, max_pool2x2
+from fsjax.encoders.convolution import conv3x3, conv3x3_stride2
 from fsjax.encoders.norms import CalibratedNorm
+from fsjax.encoders.pooling import Pool, max_pool2x2
 from fsjax.types import Array, Tokens
 
 Norm = Callable[[], nn.Module]
@@ -58,14 +59,14 @@ class ConvBlock(nn.Module):
 
     features: int
     norm: Norm = CalibratedNorm
-    pool: Callable[[Array], Array] = max_pool2x2
+    pool: Pool = max_pool2x2
 
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool) -> Array:
         """x [B, H, W, C], weight [B] -> [B, H // 2, W // 2, features]."""
         x = Conv3x3(self.features)(x)
         # ReLU and maximum commute, and there is less left after pooling.
-        return nn.relu(self.pool(self.norm()(x, weight, train=train)))
+        return nn.relu(self.norm()(x, weight, train=train, pool=self.pool))
 
 
 class StridedBlock(nn.Module):

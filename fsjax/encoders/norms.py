@@ -1,8 +1,9 @@
 """Normalisation by statistics over rows, with no state but parameters.
 
-Each norm is a Flax module called with x [B, ..., D] and weight [B], the weight of each row in
-the statistics. Statistics [D] leave through the collection "stats", and come back through it.
-`flax.linen.GroupNorm` behind the same call is `group`, which needs no statistics.
+Each norm is a Flax module called with x [B, ..., D], weight [B], the weight of each row in the
+statistics, and a pooling of what it normalises, by maximum or mean. Statistics [D] leave through
+the collection "stats", and come back through it. `flax.linen.GroupNorm` behind the same call is
+`group`, which needs no statistics.
 """
 
 import math
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.lax import stop_gradient
 
+from fsjax.encoders.pooling import Pool, no_pool
 from fsjax.types import Array
 
 
@@ -31,19 +33,25 @@ def weighted_moments(x: Array, weight: Array) -> tuple[Array, Array]:
     # Rows are weighted last: a weight inside the sum over places doubles the cost of its gradient.
     weight = weight.astype(x.dtype)
     mean = weight @ x.sum(places) / total
-    # Two passes: E[x^2] - E[x]^2 loses all digits where the mean is large.
-    return mean, weight @ jnp.square(x - mean).sum(places) / total
+    # Two passes: E[x^2] - E[x]^2 loses all digits where the mean is large. The variance is
+    # E[(x - c)^2] - (E[x] - c)^2 for any constant c: at c = E[x] the second term is zero, and
+    # gradients of all orders are right with none through c, a pass over x that sums to zero.
+    centre = stop_gradient(mean)
+    squares = weight @ jnp.square(x - centre).sum(places) / total
+    return mean, squares - jnp.square(mean - centre)
 
 
 class _Affine(nn.Module):
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: Array, mean: Array, var: Array) -> Array:
+    def __call__(self, x: Array, mean: Array, var: Array, pool: Pool) -> Array:
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         factor = scale * jax.lax.rsqrt(var + self.epsilon)
-        return (x * factor + (bias - mean * factor)).astype(x.dtype)
+        # Pooling commutes with an increasing affine map, whose gradients then have fewer terms.
+        sign = jnp.where(factor < 0, -1, 1).astype(x.dtype)
+        return (pool(x * sign) * (sign * factor) + (bias - mean * factor)).astype(x.dtype)
 
 
 class GroupNorm(nn.Module):
@@ -52,9 +60,9 @@ class GroupNorm(nn.Module):
     groups: int = 8
 
     @nn.compact
-    def __call__(self, x: Array, weight: Array, *, train: bool) -> Array:
-        """x [B, ..., D] -> same shape; `groups` must divide D."""
-        return nn.GroupNorm(self.groups)(x)
+    def __call__(self, x: Array, weight: Array, *, train: bool, pool: Pool = no_pool) -> Array:
+        """x [B, ..., D] -> the same shape, pooled; `groups` must divide D."""
+        return pool(nn.GroupNorm(self.groups)(x))
 
 
 class EpisodeNorm(nn.Module):
@@ -64,9 +72,9 @@ class EpisodeNorm(nn.Module):
     """
 
     @nn.compact
-    def __call__(self, x: Array, weight: Array, *, train: bool) -> Array:
-        """x [B, ..., D], weight [B] -> same shape."""
-        return _Affine()(x, *weighted_moments(x, weight))
+    def __call__(self, x: Array, weight: Array, *, train: bool, pool: Pool = no_pool) -> Array:
+        """x [B, ..., D], weight [B] -> the same shape, pooled."""
+        return _Affine()(x, *weighted_moments(x, weight), pool)
 
 
 class SupportNorm(nn.Module):
@@ -76,27 +84,27 @@ class SupportNorm(nn.Module):
     """
 
     @nn.compact
-    def __call__(self, x: Array, weight: Array, *, train: bool) -> Array:
-        """x [B, ..., D], weight [B] -> same shape; statistics given in "stats" are used."""
+    def __call__(self, x: Array, weight: Array, *, train: bool, pool: Pool = no_pool) -> Array:
+        """x [B, ..., D], weight [B] -> the same shape, pooled; "stats" are used if given."""
         moments = self.variable("stats", "moments", weighted_moments, x, weight)
-        return _Affine()(x, *moments.value)
+        return _Affine()(x, *moments.value, pool)
 
 
 class CalibratedNorm(nn.Module):
     """Batch statistics in training; at test the parameters `mean` and `var`, set by `calibrate`."""
 
     @nn.compact
-    def __call__(self, x: Array, weight: Array, *, train: bool) -> Array:
-        """x [B, ..., D], weight [B] -> same shape."""
+    def __call__(self, x: Array, weight: Array, *, train: bool, pool: Pool = no_pool) -> Array:
+        """x [B, ..., D], weight [B] -> the same shape, pooled."""
         mean = self.param("mean", nn.initializers.zeros, (x.shape[-1],))
         var = self.param("var", nn.initializers.ones, (x.shape[-1],))
         affine = _Affine()
         if not train:
-            return affine(x, stop_gradient(mean), stop_gradient(var))
+            return affine(x, stop_gradient(mean), stop_gradient(var), pool)
         moments = weighted_moments(x, weight)
         self.sow("stats", "mean", moments[0], reduce_fn=last, init_fn=lambda: None)
         self.sow("stats", "var", moments[1], reduce_fn=last, init_fn=lambda: None)
-        return affine(x, *moments)
+        return affine(x, *moments, pool)
 
 
 def last(old: Array | None, new: Array) -> Array:

@@ -15,9 +15,14 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jax.test_util import check_grads
 
-from fsjax.encoders import convolution
-from fsjax.encoders.convolution import conv3x3, conv3x3_stride2, corr3x3, max_pool2x2
+from fsjax.encoders import convolution, unfolded, winograd
+from fsjax.encoders.convolution import conv3x3, conv3x3_stride2, corr3x3
+from fsjax.encoders.pooling import max_pool2x2
+from tests.encoders import naive
+from tests.encoders.naive import agree, cubes, normal, operands
 
+# A width for each of the algorithms on CPU.
+WIDTHS = pytest.mark.parametrize("inputs, outputs", [(2, 3), (4, 5), (32, 33)])
 AXES = [(0, 0), (0, None), (None, 0)]
 
 
@@ -28,41 +33,12 @@ def double_precision():
 
 
 @jax.jit
-def naive_conv(x, w):
-    layout = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=layout)
-
-
-@jax.jit
-def naive_corr(x, dy):
-    return jax.vjp(partial(naive_conv, x), jnp.zeros((3, 3, x.shape[-1], dy.shape[-1])))[1](dy)[0]
-
-
-@jax.jit
 def naive_stride2(x, w):
     layout = ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(x, w, (2, 2), ((1, 1), (1, 1)), dimension_numbers=layout)
 
 
-def naive_pool(x):
-    square = (1, 2, 2, 1)
-    return lax.reduce_window(x, -jnp.inf, lax.max, square, square, "VALID")
-
-
-PAIRS = {"conv": (conv3x3, naive_conv), "corr": (corr3x3, naive_corr)}
-
-
-def cubes(y):
-    return jnp.sum(y * y * y)
-
-
-def normal(seed, *shape, dtype=None):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape) / 4, dtype)
-
-
-def operands(name, lead=((), ()), images=2, size=(3, 4), inputs=2, outputs=3):
-    second = (3, 3, inputs, outputs) if name == "conv" else (images, *size, outputs)
-    return normal(0, *lead[0], images, *size, inputs), normal(1, *lead[1], *second)
+PAIRS = {"conv": (conv3x3, naive.conv), "corr": (corr3x3, naive.corr)}
 
 
 def derived(op, order):
@@ -73,21 +49,14 @@ def derived(op, order):
     return lambda *args: sum(map(cubes, gradients(*args)))
 
 
-def agree(ours, theirs, **tolerance):
-    jax.tree.map(
-        partial(np.testing.assert_allclose, **{"rtol": 1e-9, "atol": 1e-9} | tolerance),
-        ours,
-        theirs,
-    )
-
-
 @pytest.mark.parametrize("name", PAIRS)
+@WIDTHS
 @pytest.mark.parametrize("order", [1, 3])  # the value at order 3 is made of second gradients
-def test_value_and_gradients_of_any_order_agree_with_lax(name, order):
+def test_value_and_gradients_of_any_order_agree_with_lax(name, order, inputs, outputs):
     ours, theirs = (
         jax.jit(jax.value_and_grad(derived(op, order - 1), (0, 1))) for op in PAIRS[name]
     )
-    args = operands(name)
+    args = operands(name, inputs=inputs, outputs=outputs)
     agree(ours(*args), theirs(*args))
 
 
@@ -143,15 +112,16 @@ def test_nested_vmap_over_any_operands(name, transform, outer, inner):
     agree(together, stack([alone(*pick(args, outer, i)) for i in range(2)]))
 
 
-def test_kernels_of_their_own_equal_a_loop_over_tasks():
-    xs, ws = operands("conv", ((4,), (4,)))
+@WIDTHS
+def test_kernels_of_their_own_equal_a_loop_over_tasks(inputs, outputs):
+    xs, ws = operands("conv", ((4,), (4,)), inputs=inputs, outputs=outputs)
 
     def adapted(op, x, w):
         inner = jax.grad(lambda w: cubes(op(x, w)))
         return cubes(op(x, w - 0.1 * inner(w)))
 
     together = jax.jit(jax.vmap(jax.grad(partial(adapted, conv3x3), (0, 1))))(xs, ws)
-    one = jax.jit(jax.grad(partial(adapted, naive_conv), (0, 1)))
+    one = jax.jit(jax.grad(partial(adapted, naive.conv), (0, 1)))
     alone = [one(x, w) for x, w in zip(xs, ws, strict=True)]
     agree(together, stack(alone))
 
@@ -170,25 +140,14 @@ def test_inside_scan_and_remat_and_while():
 
         return lax.while_loop(lambda carry: carry[0] < 2, step, (0, w))
 
-    expected = descend(naive_conv, jax.jit, x, w)
+    expected = descend(naive.conv, jax.jit, x, w)
     for wrap in (jax.jit, jax.checkpoint):
         agree(descend(conv3x3, wrap, x, w), expected)
 
 
-@pytest.mark.parametrize("chunk, images", [(1, 3), (24, 5), (30, 2), (1000, 3)])
-def test_correlation_sums_chunks_of_images(monkeypatch, chunk, images):
-    monkeypatch.setattr(convolution, "_CHUNK", chunk)
-    args = operands("corr", images=images)
-    agree(jax.jit(convolution._corr_in_chunks)(*args), naive_corr(*args))
-
-
 @pytest.mark.parametrize("inputs, outputs", [(2, 3), (1, 4)])
 def test_what_other_platforms_run_agrees(inputs, outputs):
-    for name, ours in [
-        ("corr", convolution._corr_native),
-        ("corr", convolution._corr_unfolded),
-        ("conv", convolution._conv_unfolded),
-    ]:
+    for name, ours in {"conv": convolution._conv_native, "corr": convolution._corr_native}.items():
         args = operands(name, inputs=inputs, outputs=outputs)
         agree(jax.jit(ours)(*args), PAIRS[name][1](*args))
 
@@ -202,10 +161,12 @@ def test_other_platforms_run_tasks_in_one_product(platform):
     assert "while" not in text
 
 
-def test_under_shard_map(monkeypatch):
-    monkeypatch.setattr(convolution, "_CHUNK", 24)
+@WIDTHS
+def test_under_shard_map(monkeypatch, inputs, outputs):
+    for algorithm in (unfolded, winograd):
+        monkeypatch.setattr(algorithm, "_CHUNK", 24)
     mesh = Mesh(jax.devices(), ("data",))
-    x, w = operands("conv", ((4,), ()), images=3)
+    x, w = operands("conv", ((4,), ()), images=3, inputs=inputs, outputs=outputs)
 
     def everywhere(op, x, w):  # tasks share w, so its gradient is a sum over the mesh
         return jax.grad(lambda w: cubes(jax.vmap(op, (0, None))(x, w)))(w)
@@ -219,7 +180,7 @@ def test_under_shard_map(monkeypatch):
         spread = jax.shard_map(
             partial(f, conv3x3), mesh=mesh, in_specs=(P("data"), P()), out_specs=spec
         )
-        agree(jax.jit(spread)(x, w), jax.jit(partial(f, naive_conv))(x, w))
+        agree(jax.jit(spread)(x, w), jax.jit(partial(f, naive.conv))(x, w))
 
 
 def test_under_shard_map_on_two_devices(on_devices):
@@ -254,21 +215,6 @@ def test_compiled_loop_holds_canonical_convolutions_only(tasks):
         assert not re.search("(lhs|rhs)_(dilate|reversal)|group_count", line)
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 6, 3), (1, 5, 7, 2)])
-def test_pooling_agrees_with_reduce_window(shape):
-    x = jnp.asarray(np.random.default_rng(0).permutation(np.prod(shape)).reshape(shape) / 7.0)
-    ours, theirs = (
-        jax.jit(lambda x, pool=pool: (pool(x), jax.grad(lambda x: cubes(pool(x)))(x)))
-        for pool in (max_pool2x2, naive_pool)
-    )
-    agree(ours(x), theirs(x))
-
-
-def test_equal_maxima_share_the_gradient():
-    gradient = jax.grad(lambda x: jnp.sum(max_pool2x2(x)))(jnp.ones((1, 2, 2, 1)))
-    agree(gradient, jnp.full((1, 2, 2, 1), 0.25))
-
-
 def sum_of_taps(x, dy):
     height, width = x.shape[1:3]
     x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
@@ -286,14 +232,9 @@ def test_any_shape(images, height, width, inputs, outputs):
     x, dy = operands("corr", **shapes)
     _, w = operands("conv", **shapes)
     expected = sum_of_taps(x, dy)
-    y, corr, pooled = jax.jit(lambda x, dy, w: (conv3x3(x, w), corr3x3(x, dy), max_pool2x2(x)))(
-        x, dy, w
-    )
+    y, corr = jax.jit(lambda x, dy, w: (conv3x3(x, w), corr3x3(x, dy)))(x, dy, w)
     agree(corr, expected)
     agree(np.vdot(y, dy), np.vdot(w, expected))  # one is the transpose of the other
-    rows, columns = height // 2, width // 2
-    squares = np.asarray(x)[:, : 2 * rows, : 2 * columns]
-    agree(pooled, squares.reshape(images, rows, 2, columns, 2, inputs).max((2, 4)))
 
 
 @pytest.mark.parametrize("lead", [(), (2,)])
@@ -332,8 +273,3 @@ def test_dtypes_that_differ_are_named():
         conv3x3(x, w.astype(jnp.float32))
     with pytest.raises(ValueError, match=r"bfloat16.*float64"):
         corr3x3(x.astype(jnp.bfloat16), x)
-
-
-def test_pooling_names_a_wrong_rank():
-    with pytest.raises(ValueError, match=re.escape("4,4,2")):
-        max_pool2x2(jnp.zeros((4, 4, 2)))

@@ -1,5 +1,6 @@
 """Norms: their statistics against NumPy, and which rows and which training a row depends on."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,7 @@ from fsjax.encoders.norms import (
     SupportNorm,
     weighted_moments,
 )
+from fsjax.encoders.pooling import max_pool2x2
 
 RNG = np.random.default_rng(0)
 KEY = jax.random.key(0)
@@ -64,6 +66,51 @@ def test_weighted_moments_are_numpys_also_far_from_zero(weight, offset):
 def test_weighted_moments_are_zero_if_no_row_counts():
     mean, var = moments(X, 0 * ONES)
     assert not np.any(mean) and not np.any(var)
+
+
+def test_weighted_moments_have_gradients_of_two_orders():
+    def scalar(moments, x):
+        mean, var = moments(x, jnp.asarray(WEIGHT, x.dtype))
+        return jnp.sum(mean * var) + jnp.sum(jnp.sin(var))
+
+    def naive(x, weight):
+        share = weight[:, None, None] / (weight.sum() * x.shape[1])
+        mean = (share * x).sum((0, 1))
+        return mean, (share * jnp.square(x - mean)).sum((0, 1))
+
+    with jax.enable_x64(True):
+        x, direction = jnp.asarray(X, float), jnp.asarray(OTHER, float)
+
+        def along(x, f):
+            return jnp.vdot(jax.grad(lambda x: scalar(f, x))(x), direction)
+
+        found, expected = (
+            jax.jit(jax.value_and_grad(along), static_argnums=1)(x, f)
+            for f in (weighted_moments, naive)
+        )
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-9), found, expected)
+
+
+@EVERY
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("pool", [max_pool2x2, lambda x: nn.avg_pool(x, (2, 2), (2, 2))])
+def test_pooling_by_a_norm_is_pooling_after_it(norm, train, pool):
+    x = RNG.normal(1.0, 2.0, (5, 4, 6, 4)).astype(np.float32)
+    params = norm.init(KEY, x, ONES, train=True)["params"]
+    scales = jnp.asarray([-1.5, -0.2, 0.5, 2.0])  # at zero all are maxima of what is after it
+    params = jax.tree.map(lambda p: scales, params)
+    params |= {"var": jnp.full(4, 2.0)} if "var" in params else {}
+
+    def loss(params, x, within):
+        kept = {"pool": pool} if within else {}
+        y = norm.apply({"params": params}, x, WEIGHT, train=train, mutable=["stats"], **kept)[0]
+        return jnp.sum(jnp.sin(y if within else pool(y)))
+
+    ours, expected = (
+        jax.jit(jax.value_and_grad(loss, (0, 1)), static_argnums=2)(params, x, within)
+        for within in (True, False)
+    )
+    close(ours, expected)
 
 
 @EVERY
