@@ -37,7 +37,7 @@ def convolve(x: Array, w: Array) -> Array:
     Returns:
       [B, H, W, O].
     """
-    kernel = jnp.einsum("au,bv,uvio->abio", *_g(w), w).reshape(16, *w.shape[2:])
+    kernel = jnp.einsum("au,bv,uvio->baio", *_g(w), w).reshape(16, *w.shape[2:])
 
     def chunk(x: Array) -> Array:
         return _untile(jnp.einsum("kni,kio->kno", _tile_input(x), kernel), *x.shape[:3])
@@ -63,7 +63,7 @@ def correlate(x: Array, dy: Array) -> Array:
     # Zeros alone would not vary over a mesh as the products do under shard_map.
     start = jnp.zeros((16, x.shape[-1], dy.shape[-1]), x.dtype) + jnp.zeros_like(x, shape=())
     total, _ = lax.scan(add, start, (_chunks(x), _chunks(dy)))
-    return jnp.einsum("au,bv,abio->uvio", *_g(x), total.reshape(4, 4, *total.shape[1:]))
+    return jnp.einsum("au,bv,baio->uvio", *_g(x), total.reshape(4, 4, *total.shape[1:]))
 
 
 def _g(like: Array) -> Parts:
@@ -94,16 +94,16 @@ def _pad(x: Array, border: int) -> Array:
 
 
 def _tile(x: Array, transform: Callable[[Array, int], Parts]) -> Array:
-    cells = (cell for row in transform(x, 1) for cell in transform(row, 2))
-    return jnp.stack([cell.reshape(-1, cell.shape[-1]) for cell in cells])
+    rows = jnp.stack(transform(x, 1))
+    return jnp.stack(transform(rows, 3)).reshape(16, -1, x.shape[-1])
 
 
 def _untile(products: Array, images: int, height: int, width: int) -> Array:
     """[16, tiles, C] -> [B, H, W, C]."""
     tall, wide = -(-height // 2), -(-width // 2)
-    rows = _a(products.reshape(4, 4, images, tall, wide, -1))
-    squares = jnp.stack([jnp.stack(_a(row), 3) for row in rows], 2)
-    return squares.reshape(images, 2 * tall, 2 * wide, -1)[:, :height, :width]
+    columns = jnp.stack(_a(products.reshape(4, 4, images, tall, wide, -1)), -2)
+    rows = jnp.stack(_a(columns), 2)
+    return rows.reshape(images, 2 * tall, 2 * wide, -1)[:, :height, :width]
 
 
 def _b(x: Array, axis: int) -> Parts:
