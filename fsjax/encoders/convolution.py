@@ -17,7 +17,7 @@ from jax.custom_batching import custom_vmap
 from fsjax.encoders import unfolded, winograd
 from fsjax.types import Array
 
-_FEW, _MANY = 3, 32  # channels, by measurement
+_MANY = 32  # channels from which Winograd's algorithm is faster, by measurement
 
 Bilinear = Callable[[Array, Array], Array]
 
@@ -96,7 +96,7 @@ def _check_operands(name: str, x: Array, w: Array) -> None:
 
 @custom_vmap
 def _conv(x: Array, w: Array) -> Array:
-    cpu = _by_width(x, w, unfolded.conv_by_taps, _conv_native, winograd.convolve)
+    cpu = _by_width(x, w, unfolded.conv_of_one, _conv_native, winograd.convolve)
     return lax.platform_dependent(x, w, cpu=cpu, default=_conv_native)
 
 
@@ -118,11 +118,11 @@ _corr_vjp.defvjp(
 )
 
 
-def _by_width(a: Array, b: Array, few: Bilinear, some: Bilinear, many: Bilinear) -> Bilinear:
+def _by_width(a: Array, b: Array, one: Bilinear, some: Bilinear, many: Bilinear) -> Bilinear:
     """What is the fastest on CPU: Winograd's products fall with both widths, and cost a digit."""
     if min(a.shape[-1], b.shape[-1]) >= _MANY and jnp.finfo(a.dtype).bits >= 32:
         return many
-    return few if a.shape[-1] <= _FEW else some
+    return one if a.shape[-1] == 1 else some
 
 
 def _conv_native(x: Array, w: Array) -> Array:

@@ -11,14 +11,13 @@ from fsjax.types import Array
 _CHUNK = 2048  # positions unfolded at a time, so that a few hundred columns of them stay in cache
 
 
-def conv_by_taps(x: Array, w: Array) -> Array:
-    """A sum over the taps of a kernel: one fused pass, if there are few channels to sum over."""
-    height, width, inputs = x.shape[1:]
+def conv_of_one(x: Array, w: Array) -> Array:
+    """A sum over taps of images of one channel, in one fused pass."""
+    height, width = x.shape[1:3]
     padded = jnp.pad(x.astype(_wide(x)), [(0, 0), (1, 1), (1, 1), (0, 0)])
-    taps = product(range(3), range(3), range(inputs))
-    return sum(
-        padded[:, u : u + height, v : v + width, i : i + 1] * w[u, v, i] for u, v, i in taps
-    ).astype(x.dtype)
+    taps = product(range(3), range(3))
+    total = sum(padded[:, u : u + height, v : v + width] * w[u, v, 0] for u, v in taps)
+    return total.astype(x.dtype)
 
 
 def conv(x: Array, w: Array) -> Array:
