@@ -1,80 +1,73 @@
-"""Measures what a training step of a config costs, its parts side by side in one run.
+"""Measures fsjax beside PyTorch, work by work, on the device at hand.
 
-    python -m experiments.bench [--config FILE] [--config.key=value ...]
+    python -m experiments.bench [--quick] [--only BOUT ...] [--rounds N] [--out FILE.json]
 
-Prints medians in milliseconds a step, and ratios: a scanned chunk to single jitted steps, and
-sampling to the whole step. Run nothing else meanwhile.
+Each competitor is a process of its own with the threads it takes by default; those of a bout work
+in turn, and medians are told: milliseconds, their ratio to fsjax, the share of the device's peak
+rate of arithmetic, after how many seconds all was compiled and done once, peak memory. Run nothing
+else meanwhile; `taskset -c 0` in front gives all of them one core. `--quick` takes two minutes.
+PyTorch is needed beside the requirements, pip install torch==2.13.0; without it fsjax is alone.
 """
 
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
+import argparse
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 
-import jax
-import numpy as np
-from ml_collections import ConfigDict
-
-from experiments import build, command, jobs
-from fsjax.data.pool import make_pool
-from fsjax.training.state import train_chunk
-from fsjax.types import Key, Sample
-
-STEPS, REPEATS = 10, 7
+from experiments import results
+from experiments.benchmarks import contest
+from experiments.benchmarks.bouts import bouts
+from experiments.names import pick
 
 
-@partial(jax.jit, static_argnames="steps")
-def sample_only(sample: Sample, key: Key, steps: int) -> jax.Array:
-    """Draws batches one after another, each of them used up to the last value."""
-
-    def step(total, i):
-        batch = sample(jax.random.fold_in(key, i))
-        return total + sum(x.sum(dtype=float) for x in jax.tree.leaves(batch)), None
-
-    return jax.lax.scan(step, 0.0, jax.numpy.arange(steps))[0]
-
-
-def milliseconds(work: Callable[[], object]) -> float:
-    """Wall time of one call, in milliseconds a step."""
-    start = time.perf_counter()
-    jax.block_until_ready(work())
-    return 1e3 * (time.perf_counter() - start) / STEPS
-
-
-def measure(config: ConfigDict) -> dict[str, float]:
-    """Medians over repeats, the three kinds of work in turn: {name: milliseconds a step}."""
-    job = jobs.prepare(config, make_pool(build.tables(config)["train"]))
-    chunk = partial(
-        train_chunk,
-        sample=job.training.sample,
-        objective=job.training.objective,
-        optimizer=job.optimizer,
-    )
-
-    def single_steps():
-        state = job.state
-        for _ in range(STEPS):
-            state, _ = chunk(state, num_steps=1)
-        return state
-
-    works = {
-        "scanned chunk": lambda: chunk(job.state, num_steps=STEPS),
-        "single steps": single_steps,
-        "sampling": lambda: sample_only(job.training.sample, jax.random.key(0), steps=STEPS),
+def measure(name: str, bout: contest.Bout, rounds: int, *flags: str) -> dict[str, dict[str, float]]:
+    """The figures of a bout's competitors, but for PyTorch's where it is not installed."""
+    again = [sys.executable, "-m", "experiments.bench", *flags, "--serve", name]
+    there = {
+        who: competitor
+        for who, competitor in bout.competitors.items()
+        if importlib.util.find_spec("torch") or not who.startswith("PyTorch")
     }
-    for work in works.values():
-        milliseconds(work)
-    times = [{name: milliseconds(work) for name, work in works.items()} for _ in range(REPEATS)]
-    return {name: float(np.median([t[name] for t in times])) for name in works}
+    commands = {who: [*again, who] for who in there}
+    return contest.measure(commands, rounds, {who: c.variables for who, c in there.items()})
 
 
-def main(argv: Sequence[str]) -> None:
-    """Prints the table."""
-    times = measure(command.CONFIG.value)
-    for name, value in times.items():
-        print(f"{name:15} {value:8.2f} ms a step")
-    print(f"chunk / single steps   {times['scanned chunk'] / times['single steps']:.3f}")
-    print(f"sampling / step        {times['sampling'] / times['single steps']:.3f}")
+def peak(bout: contest.Bout, found: Mapping[str, Mapping[str, float]]) -> float:
+    """GFLOP/s of the fastest competitor."""
+    return max(1e3 * bout.gigaflops / of["ms"] for of in found.values())
+
+
+def main() -> None:
+    """Prints a table for each bout, and writes all figures."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.bench", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--quick", action="store_true", help="short bouts, and not all")
+    parser.add_argument("--only", nargs="+", metavar="BOUT", help=", ".join(bouts(quick=False)))
+    parser.add_argument("--rounds", type=int, help="5, or 3 of quick ones")
+    parser.add_argument("--out", type=Path, help="a JSON file for the figures")
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    all_bouts = bouts(quick=args.quick)
+    if args.serve:
+        bout = all_bouts[args.serve[0]]
+        contest.serve(bout.competitors[args.serve[1]].make, bout.parts)
+        return
+    rounds = args.rounds or (3 if args.quick else 5)
+    flags = ["--quick"] if args.quick else []
+    wanted = dict.fromkeys(["peak", *(args.only or all_bouts)])
+    lines, fastest = [], 0.0
+    for name in wanted:
+        bout = pick(all_bouts, name, "--only")
+        found = measure(name, bout, rounds, *flags)
+        fastest = fastest or peak(bout, found)
+        print(f"\n{bout.title}\n\n{contest.table(bout, found, fastest)}", flush=True)
+        lines += [{"bout": name, "competitor": who, **of} for who, of in found.items()]
+        if args.out:  # after each, so that none is lost
+            told = {**results.environment(), "gigaflops_a_second": fastest, "figures": lines}
+            args.out.write_text(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":
-    command.run(main)
+    main()

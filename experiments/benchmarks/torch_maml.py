@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch.func import grad, vmap
 
+from experiments.benchmarks.torch_device import DEVICE, wait
+
 Tensors = dict[str, torch.Tensor]
 
 
@@ -66,9 +68,15 @@ def work(
     how: Callable[..., Tensors], tasks: tuple, *, features: int, ways: int, steps: int
 ) -> Callable[[], object]:
     """A function that computes one outer gradient of NumPy tasks (x, y, query, target)."""
-    params = init(features=features, ways=ways)
+    params = {n: p.to(DEVICE) for n, p in init(features=features, ways=ways).items()}
     x, y, query, target = tasks
-    images = [torch.tensor(a).moveaxis(-1, 2) for a in (x, query)]
-    labels = [torch.tensor(a) for a in (y, target)]
+    images = [torch.tensor(a, device=DEVICE).moveaxis(-1, 2) for a in (x, query)]
+    labels = [torch.tensor(a, device=DEVICE) for a in (y, target)]
     batch = (images[0], labels[0], images[1], labels[1])
-    return lambda: how(params, batch, steps=steps)
+
+    def gradient() -> Tensors:
+        found = how(params, batch, steps=steps)
+        wait()
+        return found
+
+    return gradient

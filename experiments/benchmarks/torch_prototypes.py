@@ -1,4 +1,6 @@
-"""Training steps of a prototypical network in PyTorch, as one would write it."""
+"""Training and testing of a prototypical network in PyTorch, as one would write it."""
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -6,52 +8,112 @@ import torch.nn.functional as F
 from torch import nn
 
 from experiments.benchmarks.contest import Work
+from experiments.benchmarks.torch_device import DEVICE, wait
+from experiments.benchmarks.torch_networks import OfImages, conv4
 
 
-def conv4(*, features: int = 64) -> nn.Sequential:
-    """Images [B, 1, 28, 28] -> [B, D]: convolution, norm, ReLU and pooling, four times."""
-    layers: list[nn.Module] = []
-    for block in range(4):
-        inputs = features if block else 1
-        layers += [nn.Conv2d(inputs, features, 3, padding=1, bias=False)]
-        layers += [nn.BatchNorm2d(features), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*layers, nn.Flatten())
+def logits(z: torch.Tensor, shots: int) -> torch.Tensor:
+    """Of queries among prototypes: features [W, K + Q, D], support first -> [W * Q, W]."""
+    means, queries = z[:, :shots].mean(1), z[:, shots:]
+    return -torch.cdist(queries.reshape(-1, z.shape[-1]), means).square()
+
+
+def targets(ways: int, queries: int) -> torch.Tensor:
+    """The classes of queries, class by class: [W * Q]."""
+    return torch.arange(ways, device=DEVICE).repeat_interleave(queries)
 
 
 def loss(z: torch.Tensor, *, ways: int, shots: int) -> torch.Tensor:
-    """Of queries among prototypes: features [W, K + Q, D] in one, support first, of each class."""
-    means, queries = z[:, :shots].mean(1), z[:, shots:]
-    logits = -torch.cdist(queries.reshape(-1, z.shape[-1]), means).square()
-    target = torch.arange(ways).repeat_interleave(queries.shape[1])
-    return F.cross_entropy(logits, target)
+    """Of queries among prototypes, as of `logits`."""
+    return F.cross_entropy(logits(z, shots), targets(ways, z.shape[1] - shots))
 
 
 def work(
-    images: np.ndarray,
+    network: Callable[[], nn.Module],
+    rows: Mapping[str, np.ndarray],
     *,
     ways: int,
     shots: int,
-    queries: int,
     steps: int,
     channels_last: bool = False,
     compiled: bool = False,
 ) -> Work:
-    """As of `jax_prototypes`, on one episode that was drawn before."""
+    """A function that takes steps on one episode that was drawn before.
+
+    Args:
+      network: inputs by modality -> features.
+      rows: of each modality [C, P, ...], of which the first W classes are taken; images with
+        their channels last.
+      ways: W.
+      shots: K.
+      steps: how many it takes.
+      channels_last: whether images and kernels are laid out so.
+      compiled: whether the network is, by torch.compile.
+    """
     torch.manual_seed(0)
-    network = conv4()
-    x = torch.tensor(images[:ways, : shots + queries]).flatten(0, 1).movedim(-1, 1)
-    x = x.float() / 127.5 - 1.0
+    module = _laid_out(network(), channels_last)
+    inputs = {m: _tensor(m, x[:ways].reshape(-1, *x.shape[2:])) for m, x in rows.items()}
     if channels_last:
-        network = network.to(memory_format=torch.channels_last)
-        x = x.contiguous(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    forward = torch.compile(network) if compiled else network
+        inputs = {
+            m: x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+            for m, x in inputs.items()
+        }
+    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
+    forward = torch.compile(module) if compiled else module
 
     def take() -> None:
         for _ in range(steps):
             optimizer.zero_grad()
-            z = forward(x)
-            loss(z.reshape(ways, shots + queries, -1), ways=ways, shots=shots).backward()
+            z = forward(inputs)
+            loss(z.reshape(ways, -1, z.shape[-1]), ways=ways, shots=shots).backward()
             optimizer.step()
+        wait()
 
     return take
+
+
+def evaluation(
+    images: np.ndarray, *, ways: int, shots: int, queries: int, episodes: int, once: bool
+) -> Work:
+    """A function that computes the accuracies of episodes of images [C, P, H, W, 1], at PyTorch's
+    best layout: the rows of each embedded anew, or all rows `once` before.
+    """
+    rng, module = np.random.default_rng(0), _laid_out(OfImages(conv4(1)), True).eval()
+    rows = _tensor("image", images.reshape(-1, *images.shape[2:]))
+    number = images.shape[1]
+    drawn = [
+        torch.as_tensor(
+            number * rng.permutation(len(images))[:ways, None]
+            + rng.permuted(np.tile(np.arange(number), (ways, 1)), axis=1)[:, : shots + queries]
+        )
+        for _ in range(episodes)
+    ]
+
+    def embed(x: torch.Tensor) -> torch.Tensor:
+        return module({"image": x.contiguous(memory_format=torch.channels_last)})
+
+    @torch.inference_mode()
+    def take() -> float:
+        features = torch.cat([embed(x) for x in rows.split(256)]) if once else None
+        found = []
+        for chosen in drawn:
+            z = features[chosen] if once else embed(rows[chosen.flatten()])
+            found.append(
+                logits(z.reshape(ways, shots + queries, -1), shots).argmax(1)
+                == targets(ways, queries)
+            )
+        return torch.stack(found).float().mean().item()
+
+    return take
+
+
+def _laid_out(module: nn.Module, channels_last: bool) -> nn.Module:
+    module = module.to(DEVICE)
+    return module.to(memory_format=torch.channels_last) if channels_last else module
+
+
+def _tensor(modality: str, x: np.ndarray) -> torch.Tensor:
+    x = torch.as_tensor(x, device=DEVICE)
+    if modality == "image":
+        return x.movedim(-1, 1).contiguous()
+    return x[:, None] if modality == "audio" else x

@@ -2,14 +2,18 @@
 
 import io
 import json
+import subprocess
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmarks import contest
+from experiments import bench
+from experiments.benchmarks import bouts, contest
+from fsjax.encoders.image import Conv4, ResNet12
 from fsjax.heads.prototype import prototype
 from fsjax.objectives.losses import cross_entropy
 
@@ -17,19 +21,20 @@ MARKED = {"MARK": "1"}
 SERVER = """
 import os
 from experiments.benchmarks import contest
-contest.serve(lambda: os.environ["MARK"], 1)
+contest.serve(lambda: lambda: os.environ["MARK"], 1)
 """
 
 
 def test_every_line_is_answered_by_the_time_of_a_part(monkeypatch, capsys):
-    clock = iter([10.0, 10.5, 20.0, 20.25])
+    clock = iter([1.0, 4.0, 10.0, 10.5, 20.0, 20.25])
     monkeypatch.setattr(contest.time, "perf_counter", lambda: next(clock))
     monkeypatch.setattr(contest.sys, "stdin", io.StringIO("\n\n"))
     done = []
-    contest.serve(lambda: done.append(None), 5)
+    contest.serve(lambda: lambda: done.append(None), 5)
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer["ms"] for answer in answers] == [100.0, 50.0]
-    assert len(done) == 3  # the first one compiles
+    assert {answer["ready"] for answer in answers} == {3.0}  # of the first work, which compiles
+    assert len(done) == 3 and answers[0]["GiB"] > 0
 
 
 def test_a_competitor_has_the_variables_that_are_its_own():
@@ -40,9 +45,82 @@ def test_a_competitor_has_the_variables_that_are_its_own():
         contest.measure({"a": command, "b": command}, 2, {"a": MARKED})
 
 
-def test_ratios_are_to_the_first_competitor():
-    table = contest.table({"a": {"ms": 2.0, "GiB": 1.0}, "b": {"ms": 5.0, "GiB": 1.0}}, "step")
-    assert [line.split()[-3] for line in table.splitlines()] == ["1.00", "2.50"]
+def test_a_table_tells_ratios_and_the_share_of_the_peak():
+    bout = contest.Bout("work", "step", 1, {}, gigaflops=1.0)
+    figures = {"ready": 3.0, "GiB": 0.5}
+    found = {"a": {"ms": 20.0, **figures}, "b": {"ms": 50.0, **figures}}
+    assert bench.peak(bout, found) == 50.0
+    rows = [line.split(" | ") for line in contest.table(bout, found, 100.0).splitlines()[2:]]
+    assert [row[1:4] for row in rows] == [["20.0", "1.00", "50%"], ["50.0", "2.50", "20%"]]
+    rows = [line.split(" | ") for line in contest.table(bout, found, 0.0).splitlines()]
+    assert rows[0][2:4] == ["ratio", "ready after"]
+
+
+def test_convolutions_of_a_step_are_counted():
+    # Nine products for each place, of 28, 14, 7 and 3 squared, two operations each.
+    layers = [784 * 3 * 64, 196 * 64 * 64, 49 * 64 * 64, 9 * 64 * 64]
+    whole = 18 * (3 * sum(layers) - layers[0])
+    np.testing.assert_allclose(bouts.gigaflops(10, 28, 3), 10 * whole / 1e9)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_bouts_begin_with_fsjax_and_the_peak(quick):
+    found = bouts.bouts(quick=quick)
+    assert next(iter(found)) == "peak"
+    for bout in found.values():
+        assert next(iter(bout.competitors)).startswith("fsjax")
+
+
+def test_pytorch_is_left_out_where_it_is_not_installed(monkeypatch):
+    monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
+    asked = []
+    monkeypatch.setattr(bench.contest, "measure", lambda *given: asked.append(given) or {})
+    bench.measure("peak", bouts.bouts(quick=True)["peak"], 3, "--quick")
+    ((commands, rounds, variables),) = asked
+    assert list(commands) == list(variables) == ["fsjax"] and rounds == 3
+    assert commands["fsjax"][-4:] == ["--quick", "--serve", "peak", "fsjax"]
+
+
+def test_a_bout_that_there_is_not_names_the_nearest(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["bench", "--only", "prototypes_2"])
+    monkeypatch.setattr(bench, "measure", lambda *given: {"fsjax": {"ms": 1.0}})
+    monkeypatch.setattr(bench.contest, "table", lambda *given: "")
+    with pytest.raises(ValueError, match="prototypes_20"):
+        bench.main()
+
+
+@pytest.mark.slow
+def test_the_quick_bench_writes_all_figures(tmp_path):
+    command = [sys.executable, "-m", "experiments.bench", "--quick", "--rounds=1"]
+    subprocess.run([*command, f"--out={tmp_path / 'bench.json'}"], check=True)
+    figures = json.loads((tmp_path / "bench.json").read_text())["figures"]
+    assert {line["bout"] for line in figures} == set(bouts.bouts(quick=True))
+
+
+@pytest.mark.parametrize(
+    "ours, theirs, shape",
+    [(Conv4(), "conv4", (1, 28, 28, 1)), (ResNet12(), "resnet12", (1, 32, 32, 3))],
+)
+def test_networks_of_both_have_as_many_parameters(ours, theirs, shape):
+    networks = pytest.importorskip("experiments.benchmarks.torch_networks")
+    init = partial(ours.init, jax.random.key(0))
+    params = jax.eval_shape(init, jnp.zeros(shape), jnp.ones(1))["params"]
+    flat = jax.tree_util.tree_leaves_with_path(params)
+    learned = [x for path, x in flat if path[-1].key not in ("mean", "var")]
+    given = {"channels": shape[-1]} if theirs == "conv4" else {}
+    expected = getattr(networks, theirs)(**given).parameters()
+    assert sum(x.size for x in learned) == sum(p.numel() for p in expected)
+
+
+def test_pytorch_that_embeds_all_rows_once_answers_alike():
+    torch_prototypes = pytest.importorskip("experiments.benchmarks.torch_prototypes")
+    images = np.random.default_rng(0).integers(0, 256, (4, 5, 28, 28, 1), np.uint8)
+    sizes = {"ways": 3, "shots": 1, "queries": 2, "episodes": 4}
+    found = []
+    for once in (True, False):
+        torch_prototypes.torch.manual_seed(0)
+        found.append(torch_prototypes.evaluation(images, once=once, **sizes)())
+    assert found[0] == found[1] and 0 < found[0] < 1
 
 
 def test_the_loss_of_prototypes_is_pytorchs():

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import bench, build, evaluate, fitting, jobs, results, scoring, stability, train
+from experiments import build, evaluate, fitting, jobs, results, scoring, stability, train
+from experiments.benchmarks import steps
 from experiments.configs import emoji, emoji_long, smoke
 from fsjax.data.pool import make_pool
 from fsjax.data.splits import split_by_digest
@@ -421,9 +422,9 @@ def test_an_unknown_key_on_the_command_line_names_the_nearest():
 
 
 def test_the_bench_times_chunks_single_steps_and_sampling(first_alone, monkeypatch):
-    monkeypatch.setattr(bench, "REPEATS", 1)
+    monkeypatch.setattr(steps, "REPEATS", 1)
     first_alone.update(modalities="tabular", fusion="plain")
-    times = bench.measure(first_alone)
+    times = steps.measure(first_alone)
     assert set(times) == {"scanned chunk", "single steps", "sampling"}
     assert min(times.values()) > 0
 

@@ -1,0 +1,258 @@
+"""The bouts of `experiments.bench`: what is done, and by whom."""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from experiments.benchmarks.contest import Bout, Competitor, Work
+
+# glibc then keeps what is freed, in place of giving it back and asking for it page by page again.
+TUNED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+LAST = "PyTorch, channels last"
+CLASSES, ROWS, BUCKETS = 100, 20, 32768
+
+
+def bouts(*, quick: bool) -> dict[str, Bout]:
+    """All bouts by name, or short ones of some."""
+    steps, tasks = (2, 4) if quick else (5, 32)
+    some = {
+        "peak": _peak(),
+        "prototypes_20": _prototypes(20, steps),
+        "fused": _fused(steps),
+        "evaluation": _evaluation(*((CLASSES, 100) if quick else (1692, 1000))),
+        "maml_1": _maml(5, tasks, 1),
+        "seeds": _seeds((1, 4) if quick else (1, 4, 16)),
+    }
+    if quick:
+        return some
+    return some | {
+        "prototypes_60": _prototypes(60, 3),
+        "resnet12": _resnet12(),
+        "maml_5": _maml(5, 32, 5),
+        "maml_20_ways": _maml(20, 16, 5),
+    }
+
+
+def gigaflops(rows: int, size: int, channels: int = 1) -> float:
+    """Of the convolutions of a training step through Conv4-64: forward, and towards the kernels
+    and, but for the first, the inputs.
+    """
+    total = 0
+    for block, inputs in enumerate((channels, 64, 64, 64)):
+        total += (3 if block else 2) * 2 * 9 * size**2 * inputs * 64
+        size //= 2
+    return rows * total / 1e9
+
+
+def images(size: int = 28, channels: int = 1, classes: int = CLASSES) -> np.ndarray:
+    """Random ones [C, P, H, W, channels], uint8."""
+    return _bytes(classes, size, size, channels)
+
+
+def maml_tasks(number: int, ways: int) -> tuple[np.ndarray, ...]:
+    """Random x [T, W, 28, 28, 1], y [T, W], query [T, 15 W, 28, 28, 1], target [T, 15 W]."""
+    rng = np.random.default_rng(0)
+    rows = (ways, 15 * ways)
+    x, query = (rng.uniform(-1, 1, (number, n, 28, 28, 1)).astype(np.float32) for n in rows)
+    y, target = (np.tile(np.arange(n) % ways, (number, 1)) for n in rows)
+    return x, y, query, target
+
+
+def _bytes(classes: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (classes, ROWS, *shape), np.uint8)
+
+
+def _peak() -> Bout:
+    return Bout(
+        "Matrix products of 2048 x 2048, whose rate is taken for the peak",
+        "product",
+        1,
+        {"fsjax": Competitor(_jax_product), "PyTorch": Competitor(_torch_product)},
+        2 * 2048**3 / 1e9,
+    )
+
+
+def _prototypes(ways: int, steps: int) -> Bout:
+    return Bout(
+        f"Prototypes, Conv4-64, 28 x 28, {ways}-way, 5 shots, 5 queries: a training step",
+        "step",
+        steps,
+        _steps("of_images", images, {"ways": ways, "shots": 5}, 5, steps, compiled=True),
+        gigaflops(10 * ways, 28),
+    )
+
+
+def _resnet12() -> Bout:
+    return Bout(
+        "Prototypes, ResNet-12, 84 x 84, 5-way, 1 shot, 1 query: a training step",
+        "step",
+        1,
+        _steps("resnet12", partial(images, 84, 3), {"ways": 5, "shots": 1}, 1, 1),
+    )
+
+
+def _fused(steps: int) -> Bout:
+    return Bout(
+        "Image, text and sound fused by attention, 20-way, 1 shot, 2 queries: a training step",
+        "step",
+        steps,
+        _steps("fused", None, {"ways": 20, "shots": 1}, 2, steps),
+    )
+
+
+def _evaluation(classes: int, episodes: int) -> Bout:
+    sizes = {"ways": 5, "shots": 1, "queries": 15, "episodes": episodes}
+
+    def of(once: bool | None) -> Competitor:
+        return Competitor(partial(_evaluates, once, classes, sizes), {} if once is None else TUNED)
+
+    return Bout(
+        f"{episodes} test episodes, Conv4-64, 5-way, 1 shot, 15 queries, of {classes} classes",
+        "episode",
+        episodes,
+        {
+            "fsjax": of(None),
+            "PyTorch, each episode by itself": of(False),
+            "PyTorch, all rows once": of(True),
+        },
+    )
+
+
+def _maml(ways: int, tasks: int, steps: int) -> Bout:
+    variables = {"fsjax": {}, "PyTorch": {}, "PyTorch, tuned allocator": TUNED}
+    if steps == 1:
+        variables |= {f"{name}, tasks by vmap": how for name, how in variables.items()}
+    return Bout(
+        f"MAML, second order, Conv4-64, {ways}-way, 1 shot, 15 queries, {steps} inner steps: "
+        f"a gradient of {tasks} tasks",
+        "task",
+        tasks,
+        {
+            name: Competitor(partial(_outer_gradient, name, ways, tasks, steps), of)
+            for name, of in variables.items()
+        },
+    )
+
+
+def _seeds(numbers: tuple[int, ...]) -> Bout:
+    sizes = {"ways": 20, "shots": 1, "queries": 2, "steps": 2}
+
+    def of(number: int) -> Competitor:
+        return Competitor(partial(_jax_steps, "of_images", images, sizes | {"seeds": number}))
+
+    return Bout(
+        "Prototypes of several seeds side by side, 20-way, 1 shot, 2 queries: a training step",
+        "step",
+        2,
+        {f"fsjax, seeds: {number}": of(number) for number in numbers},
+    )
+
+
+def _steps(
+    model: str,
+    rows: Callable[[], np.ndarray] | None,
+    sizes: Mapping[str, int],
+    queries: int,
+    steps: int,
+    *,
+    compiled: bool = False,
+) -> dict[str, Competitor]:
+    """Training steps of a model by fsjax and by PyTorch with several settings."""
+    ours = {**sizes, "queries": queries, "steps": steps}
+    theirs = {**sizes, "steps": steps, "rows": sizes["shots"] + queries}
+    torch = partial(partial, _torch_steps, model, rows, theirs)
+    found = {
+        "fsjax": Competitor(partial(_jax_steps, model, rows, ours)),
+        "PyTorch": Competitor(torch({})),
+        LAST: Competitor(torch({"channels_last": True})),
+        f"{LAST}, tuned allocator": Competitor(torch({"channels_last": True}), TUNED),
+    }
+    if compiled:
+        how = {"channels_last": True, "compiled": True}
+        found["PyTorch, compiled, channels last"] = Competitor(torch(how))
+    return found
+
+
+def _rows(rows: Callable[[], np.ndarray] | None, texts: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Of images alone, or also sounds [C, P, 32, 48] and texts [C, P, *texts]."""
+    if rows is not None:
+        return {"image": rows()}
+    rng = np.random.default_rng(1)
+    text = rng.integers(1, texts[-1], (CLASSES, ROWS, *texts[:-1]), np.int32)
+    return {"image": images(32, 3), "audio": _bytes(CLASSES, 32, 48), "text": text}
+
+
+def _jax_steps(model: str, rows: Callable | None, sizes: Mapping[str, int]) -> Work:
+    from experiments.benchmarks import jax_prototypes
+
+    config = {
+        "of_images": jax_prototypes.of_images,
+        "resnet12": partial(jax_prototypes.of_images, "resnet12"),
+        "fused": jax_prototypes.fused,
+    }[model]()
+    return jax_prototypes.work(config, _rows(rows, (32, 257)), **sizes)
+
+
+def _torch_steps(
+    model: str, rows: Callable | None, sizes: Mapping[str, int], how: Mapping[str, Any]
+) -> Work:
+    from experiments.benchmarks import torch_networks, torch_prototypes
+
+    network = {
+        "of_images": lambda: torch_networks.OfImages(torch_networks.conv4(1)),
+        "resnet12": lambda: torch_networks.OfImages(torch_networks.resnet12()),
+        "fused": lambda: torch_networks.Fused(BUCKETS),
+    }[model]
+    sizes = dict(sizes)
+    few = slice(sizes.pop("rows"))
+    # The n-grams of 32 bytes: of one to four.
+    given = {m: x[:, few] for m, x in _rows(rows, (122, BUCKETS)).items()}
+    return torch_prototypes.work(network, given, **sizes, **how)
+
+
+def _evaluates(once: bool | None, classes: int, sizes: Mapping[str, int]) -> Work:
+    rows = images(classes=classes)
+    if once is None:
+        from experiments.benchmarks import jax_prototypes
+
+        return jax_prototypes.evaluation(rows, **sizes)
+    from experiments.benchmarks import torch_prototypes
+
+    return torch_prototypes.evaluation(rows, once=once, **sizes)
+
+
+def _outer_gradient(name: str, ways: int, number: int, steps: int) -> Work:
+    tasks = maml_tasks(number, ways)
+    if name.startswith("PyTorch"):
+        from experiments.benchmarks import torch_maml
+
+        how = torch_maml.mapped if "vmap" in name else torch_maml.in_turn
+        return torch_maml.work(how, tasks, features=64, ways=ways, steps=steps)
+    import jax
+
+    # Tasks are spread over one device a core, as training does with --config.devices.
+    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    from experiments.benchmarks import jax_maml
+
+    work = jax_maml.ours(tasks, ways=ways, steps=steps, block=None if "vmap" in name else 1)
+    return lambda: jax.block_until_ready(work())
+
+
+def _jax_product() -> Work:
+    import jax
+    import jax.numpy as jnp
+
+    product, x = jax.jit(jnp.matmul), jnp.ones((2048, 2048))
+    return lambda: jax.block_until_ready(product(x, x))
+
+
+def _torch_product() -> Work:
+    import torch
+
+    from experiments.benchmarks.torch_device import DEVICE
+
+    x = torch.ones(2048, 2048, device=DEVICE)
+    return lambda: (x @ x)[0, 0].item()
