@@ -72,39 +72,44 @@ def work(
     return take
 
 
-def evaluation(
-    images: np.ndarray, *, ways: int, shots: int, queries: int, episodes: int, once: bool
-) -> Work:
-    """A function that computes the accuracies of episodes of images [C, P, H, W, 1], at PyTorch's
-    best layout: the rows of each embedded anew, or all rows `once` before.
+def evaluation(images: np.ndarray, *, once: bool, **sizes: int) -> Work:
+    """A function that computes `accuracy` by a network that has not learned."""
+    torch.manual_seed(0)
+    module = _laid_out(OfImages(conv4(1)), True).eval()
+    return lambda: accuracy(module, images, once=once, **sizes)
+
+
+@torch.inference_mode()
+def accuracy(
+    module: nn.Module,
+    images: np.ndarray,
+    *,
+    ways: int,
+    shots: int,
+    queries: int,
+    episodes: int,
+    once: bool,
+) -> float:
+    """The mean accuracy in episodes of images [C, P, H, W, 1], at PyTorch's best layout: the rows
+    of each embedded anew, or all rows `once` before.
     """
-    rng, module = np.random.default_rng(0), _laid_out(OfImages(conv4(1)), True).eval()
+    rng, (classes, number) = np.random.default_rng(0), images.shape[:2]
     rows = _tensor("image", images.reshape(-1, *images.shape[2:]))
-    number = images.shape[1]
-    drawn = [
-        torch.as_tensor(
-            number * rng.permutation(len(images))[:ways, None]
-            + rng.permuted(np.tile(np.arange(number), (ways, 1)), axis=1)[:, : shots + queries]
-        )
-        for _ in range(episodes)
-    ]
+
+    def draw() -> torch.Tensor:
+        drawn = rng.permuted(np.tile(np.arange(number), (ways, 1)), axis=1)[:, : shots + queries]
+        return torch.as_tensor(number * rng.permutation(classes)[:ways, None] + drawn)
 
     def embed(x: torch.Tensor) -> torch.Tensor:
         return module({"image": x.contiguous(memory_format=torch.channels_last)})
 
-    @torch.inference_mode()
-    def take() -> float:
-        features = torch.cat([embed(x) for x in rows.split(256)]) if once else None
-        found = []
-        for chosen in drawn:
-            z = features[chosen] if once else embed(rows[chosen.flatten()])
-            found.append(
-                logits(z.reshape(ways, shots + queries, -1), shots).argmax(1)
-                == targets(ways, queries)
-            )
-        return torch.stack(found).float().mean().item()
-
-    return take
+    features = torch.cat([embed(x) for x in rows.split(256)]) if once else None
+    found = []
+    for chosen in (draw() for _ in range(episodes)):
+        z = features[chosen] if once else embed(rows[chosen.flatten()])
+        answers = logits(z.reshape(ways, shots + queries, -1), shots).argmax(1)
+        found.append(answers == targets(ways, queries))
+    return torch.stack(found).float().mean().item()
 
 
 def _laid_out(module: nn.Module, channels_last: bool) -> nn.Module:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from experiments import bench
-from experiments.benchmarks import bouts, contest
+from experiments.benchmarks import bouts, contest, race
+from fsjax.data.table import Table, rows
 from fsjax.encoders.image import Conv4, ResNet12
 from fsjax.heads.prototype import prototype
 from fsjax.objectives.losses import cross_entropy
@@ -116,10 +117,7 @@ def test_pytorch_that_embeds_all_rows_once_answers_alike():
     torch_prototypes = pytest.importorskip("experiments.benchmarks.torch_prototypes")
     images = np.random.default_rng(0).integers(0, 256, (4, 5, 28, 28, 1), np.uint8)
     sizes = {"ways": 3, "shots": 1, "queries": 2, "episodes": 4}
-    found = []
-    for once in (True, False):
-        torch_prototypes.torch.manual_seed(0)
-        found.append(torch_prototypes.evaluation(images, once=once, **sizes)())
+    found = [torch_prototypes.evaluation(images, once=once, **sizes)() for once in (True, False)]
     assert found[0] == found[1] and 0 < found[0] < 1
 
 
@@ -144,3 +142,21 @@ def test_the_loss_of_prototypes_is_pytorchs():
     expected.backward()
     np.testing.assert_allclose(value, expected.item(), rtol=1e-5)
     np.testing.assert_allclose(slope, theirs.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_a_race_ends_where_validation_first_reaches_the_goal():
+    reached, done, told = iter([0.5, 0.96, 0.97, 1.0]), [], []
+    racer = race.Racer(done.append, lambda split, episodes: next(reached))
+    steps = race.race(racer, 0.97, lambda *line: told.append(line))
+    assert steps == sum(done) == 3 * race.EVERY and told[-1] == (steps, 0.97)
+    never = race.Racer(done.append, lambda split, episodes: 0.1)
+    with pytest.raises(RuntimeError, match=r"0\.97"):
+        race.race(never, 0.97, lambda *line: None)
+
+
+def test_pytorch_is_given_the_rows_of_each_class():
+    torch_race = pytest.importorskip("experiments.benchmarks.torch_race")
+    labels = np.array([1, 0, 1, 0, 0, 1])
+    images = np.arange(6, dtype=np.uint8)[:, None, None, None]
+    table = Table(("a", "b"), {"rows": rows({"image": images}, labels)}, {})
+    assert torch_race.by_class(table).squeeze().tolist() == [[1, 3, 4], [0, 2, 5]]

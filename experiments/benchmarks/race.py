@@ -1,0 +1,112 @@
+"""Times whole trainings on Omniglot up to an accuracy, by fsjax and by PyTorch.
+
+    python -m experiments.benchmarks.race --data FOLDER [--goal 0.97] [--only fsjax]
+
+Both train prototypes of Conv4-64 alike, 60-way, 1 shot, 1 query, by Adam with a rate that falls
+along a cosine, and validate every 100 steps on 600 episodes, 5-way 1-shot, of the validation
+classes; PyTorch with images and kernels laid out channels last, and glibc told to keep what it
+frees. The clock starts with the process, imports, reading and compiling among it, and stops when
+validation first reaches the goal; the accuracy then on 1000 episodes of the test classes is told
+too. They run one after the other. `taskset -c 0` in front gives each one core.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.benchmarks.bouts import TUNED
+
+STEPS, EVERY = 3000, 100
+WAYS, SHOTS, QUERIES, VALIDATION, TEST = 5, 1, 5, 600, 1000
+VARIABLES = {"fsjax": {}, "PyTorch": TUNED}
+
+
+class Racer(NamedTuple):
+    """A training under way."""
+
+    advance: Callable[[int], object]  # takes so many steps
+    accuracy: Callable[[str, int], float]  # of a split, in so many episodes
+
+
+def race(racer: Racer, goal: float, tell: Callable[[int, float], None]) -> int:
+    """Trains until validation reaches the goal; returns the steps that took.
+
+    Raises:
+      RuntimeError: if it never does.
+    """
+    for step in range(EVERY, STEPS + 1, EVERY):
+        racer.advance(EVERY)
+        reached = racer.accuracy("validation", VALIDATION)
+        tell(step, reached)
+        if reached >= goal:
+            return step
+    raise RuntimeError(f"validation did not reach {goal} in {STEPS} steps")
+
+
+def racer(who: str, data: Path) -> Racer:
+    """One of the competitors, by name."""
+    if who == "fsjax":
+        from experiments.benchmarks import jax_race
+
+        return jax_race.racer(data)
+    from experiments.benchmarks import torch_race
+
+    return torch_race.racer(data)
+
+
+def serve(who: str, data: Path, goal: float) -> None:
+    """Races in this process, and prints what came of it."""
+    start = time.perf_counter()
+    runs = racer(who, data)
+
+    def tell(step: int, reached: float) -> None:
+        seconds = time.perf_counter() - start
+        print(f"{who}: step {step}, {seconds:.1f} s, {100 * reached:.2f}", file=sys.stderr)
+
+    steps = race(runs, goal, tell)
+    seconds = time.perf_counter() - start
+    line = {"seconds": seconds, "steps": steps, "test": runs.accuracy("test", TEST)}
+    print(json.dumps(line))
+
+
+def main() -> None:
+    """Prints a line for each competitor."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.race")
+    parser.description = __doc__
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--data", type=Path, required=True, help="of Omniglot, with its split")
+    parser.add_argument("--goal", type=float, default=0.97)
+    parser.add_argument("--only", choices=VARIABLES)
+    parser.add_argument("--serve", choices=VARIABLES, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        serve(args.serve, args.data, args.goal)
+        return
+    there = [who for who in VARIABLES if who == "fsjax" or importlib.util.find_spec("torch")]
+    first = None
+    for who in [args.only] if args.only else there:
+        again = [sys.executable, "-m", "experiments.benchmarks.race", "--serve", who]
+        again += [f"--data={args.data}", f"--goal={args.goal}"]
+        variables = os.environ | VARIABLES[who]
+        start = time.perf_counter()
+        done = subprocess.run(again, stdout=subprocess.PIPE, text=True, env=variables, check=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        # Testing came after the clock had stopped, and starting Python before it began.
+        first = first or found["seconds"]
+        print(
+            f"{who}: {found['seconds']:.1f} s, {found['steps']} steps, test "
+            f"{100 * found['test']:.2f}; {found['seconds'] / first:.2f} times the first, "
+            f"{time.perf_counter() - start:.1f} s with the test",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
