@@ -17,8 +17,6 @@ from jax.custom_batching import custom_vmap
 from fsjax.encoders import unfolded, winograd
 from fsjax.types import Array
 
-_MANY = 32  # channels from which Winograd's algorithm is faster, by measurement
-
 Bilinear = Callable[[Array, Array], Array]
 
 
@@ -96,13 +94,13 @@ def _check_operands(name: str, x: Array, w: Array) -> None:
 
 @custom_vmap
 def _conv(x: Array, w: Array) -> Array:
-    cpu = _by_width(x, w, unfolded.conv_of_one, _conv_native, winograd.convolve)
+    cpu = _on_cpu(x, w, unfolded.conv, _conv_native, winograd.convolve)
     return lax.platform_dependent(x, w, cpu=cpu, default=_conv_native)
 
 
 @custom_vmap
 def _corr(x: Array, dy: Array) -> Array:
-    cpu = _by_width(x, dy, unfolded.corr, unfolded.corr_in_chunks, winograd.correlate)
+    cpu = _on_cpu(x, dy, unfolded.corr, unfolded.corr_in_chunks, winograd.correlate)
     return lax.platform_dependent(x, dy, cpu=cpu, default=_corr_native)
 
 
@@ -118,11 +116,14 @@ _corr_vjp.defvjp(
 )
 
 
-def _by_width(a: Array, b: Array, one: Bilinear, some: Bilinear, many: Bilinear) -> Bilinear:
-    """What is the fastest on CPU: Winograd's products fall with both widths, and cost a digit."""
-    if min(a.shape[-1], b.shape[-1]) >= _MANY and jnp.finfo(a.dtype).bits >= 32:
+def _on_cpu(x: Array, other: Array, few: Bilinear, some: Bilinear, many: Bilinear) -> Bilinear:
+    """What is the fastest there, by measurement, of few, some and many products."""
+    images, height, width, inputs = x.shape
+    wide = min(inputs, other.shape[-1]) >= 32
+    large = min(height, width) >= 4 and images * height * width >= 900
+    if wide and large and jnp.finfo(x.dtype).bits >= 32:  # Winograd's algorithm costs a digit
         return many
-    return one if a.shape[-1] == 1 else some
+    return few if inputs == 1 else some
 
 
 def _conv_native(x: Array, w: Array) -> Array:

@@ -21,8 +21,13 @@ from fsjax.encoders.pooling import max_pool2x2
 from tests.encoders import naive
 from tests.encoders.naive import agree, cubes, normal, operands
 
-# A width for each of the algorithms on CPU.
-WIDTHS = pytest.mark.parametrize("inputs, outputs", [(1, 3), (4, 5), (32, 33)])
+# Shapes for each of the algorithms on CPU.
+SHAPES = [
+    {"inputs": 1, "outputs": 3},
+    {"inputs": 4, "outputs": 5},
+    {"inputs": 32, "outputs": 33, "images": 19, "size": (7, 7)},
+]
+EVERY = pytest.mark.parametrize("shape", SHAPES, ids=["few", "some", "many"])
 AXES = [(0, 0), (0, None), (None, 0)]
 
 
@@ -50,13 +55,13 @@ def derived(op, order):
 
 
 @pytest.mark.parametrize("name", PAIRS)
-@WIDTHS
+@EVERY
 @pytest.mark.parametrize("order", [1, 3])  # the value at order 3 is made of second gradients
-def test_value_and_gradients_of_any_order_agree_with_lax(name, order, inputs, outputs):
+def test_value_and_gradients_of_any_order_agree_with_lax(name, order, shape):
     ours, theirs = (
         jax.jit(jax.value_and_grad(derived(op, order - 1), (0, 1))) for op in PAIRS[name]
     )
-    args = operands(name, inputs=inputs, outputs=outputs)
+    args = operands(name, **shape)
     agree(ours(*args), theirs(*args))
 
 
@@ -112,9 +117,9 @@ def test_nested_vmap_over_any_operands(name, transform, outer, inner):
     agree(together, stack([alone(*pick(args, outer, i)) for i in range(2)]))
 
 
-@WIDTHS
-def test_kernels_of_their_own_equal_a_loop_over_tasks(inputs, outputs):
-    xs, ws = operands("conv", ((4,), (4,)), inputs=inputs, outputs=outputs)
+@EVERY
+def test_kernels_of_their_own_equal_a_loop_over_tasks(shape):
+    xs, ws = operands("conv", ((2,), (2,)), **shape)
 
     def adapted(op, x, w):
         inner = jax.grad(lambda w: cubes(op(x, w)))
@@ -152,6 +157,15 @@ def test_what_other_platforms_run_agrees(inputs, outputs):
         agree(jax.jit(ours)(*args), PAIRS[name][1](*args))
 
 
+def test_each_shape_has_its_algorithm():
+    found = []
+    for shape in SHAPES:
+        x, w = operands("conv", **shape)
+        half = x.astype(jnp.bfloat16)
+        found.append([convolution._on_cpu(x, w, "few", "some", "many") for x in (x, half)])
+    assert found == [["few"] * 2, ["some"] * 2, ["many", "some"]]
+
+
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_other_platforms_run_tasks_in_one_product(platform):
     args = operands("conv", ((2,), (2,)))
@@ -161,12 +175,12 @@ def test_other_platforms_run_tasks_in_one_product(platform):
     assert "while" not in text
 
 
-@WIDTHS
-def test_under_shard_map(monkeypatch, inputs, outputs):
+@EVERY
+def test_under_shard_map(monkeypatch, shape):
     for algorithm in (unfolded, winograd):
         monkeypatch.setattr(algorithm, "_CHUNK", 24)
     mesh = Mesh(jax.devices(), ("data",))
-    x, w = operands("conv", ((4,), ()), images=3, inputs=inputs, outputs=outputs)
+    x, w = operands("conv", ((4,), ()), **{"images": 3} | shape)
 
     def everywhere(op, x, w):  # tasks share w, so its gradient is a sum over the mesh
         return jax.grad(lambda w: cubes(jax.vmap(op, (0, None))(x, w)))(w)
