@@ -1,5 +1,7 @@
 """A training on Omniglot by fsjax."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -11,6 +13,7 @@ from experiments.configs import omniglot
 from fsjax.data.pool import make_pool
 from fsjax.evaluation.figures import accuracy
 from fsjax.training.state import train_chunk
+from fsjax.types import Array
 
 SPLITS = "omniglot_vinyals_split.json"
 
@@ -35,11 +38,15 @@ def racer(data: Path) -> Racer:
         nonlocal state
         state, _ = train_chunk(state, num_steps=steps, **jobs.trains_with(job))
 
+    @functools.cache
+    def figures(episodes: int) -> Callable[..., dict[str, Array]]:
+        return jobs.evaluator(job.model, asked, num_episodes=episodes, figures=(accuracy,))
+
     def accuracy_of(split: str, episodes: int) -> float:
         params = calibrated(state.params)
         _, rows = jobs.prepared(job.model, params, pools[split])
         sample = dealer.episodes(asked, rows, ways=WAYS, shots=SHOTS, queries=QUERIES)
-        figures = jobs.evaluator(job.model, asked, num_episodes=episodes, figures=(accuracy,))
-        return float(figures(params, jax.random.key(jobs.TEST_KEY), sample)["accuracy"].mean())
+        found = figures(episodes)(params, jax.random.key(jobs.TEST_KEY), sample)
+        return float(found["accuracy"].mean())
 
     return Racer(advance, accuracy_of)

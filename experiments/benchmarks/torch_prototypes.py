@@ -89,9 +89,10 @@ def accuracy(
     queries: int,
     episodes: int,
     once: bool,
+    layout: torch.memory_format = torch.channels_last,
 ) -> float:
-    """The mean accuracy in episodes of images [C, P, H, W, 1], at PyTorch's best layout: the rows
-    of each embedded anew, or all rows `once` before.
+    """The mean accuracy in episodes of images [C, P, H, W, 1], the rows of each embedded anew, or
+    all rows `once` before.
     """
     rng, (classes, number) = np.random.default_rng(0), images.shape[:2]
     rows = _tensor("image", images.reshape(-1, *images.shape[2:]))
@@ -101,7 +102,7 @@ def accuracy(
         return torch.as_tensor(number * rng.permutation(classes)[:ways, None] + drawn)
 
     def embed(x: torch.Tensor) -> torch.Tensor:
-        return module({"image": x.contiguous(memory_format=torch.channels_last)})
+        return module({"image": x.contiguous(memory_format=layout)})
 
     features = torch.cat([embed(x) for x in rows.split(256)]) if once else None
     found = []

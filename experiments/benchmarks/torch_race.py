@@ -22,7 +22,7 @@ def by_class(table: Table) -> np.ndarray:
     return images.reshape(len(table.classes), -1, *images.shape[1:])
 
 
-def racer(data: Path) -> Racer:
+def racer(data: Path, *, channels_last: bool) -> Racer:
     """The training at its start."""
     config = jax_race.config(data)
     images = {split: by_class(table) for split, table in build.tables(config).items()}
@@ -31,7 +31,8 @@ def racer(data: Path) -> Racer:
     number = shots + config.train.queries
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    module = OfImages(conv4(1)).to(DEVICE, memory_format=torch.channels_last)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    module = OfImages(conv4(1)).to(DEVICE, memory_format=layout)
     optimizer = torch.optim.Adam(module.parameters(), lr=config.train.learning_rate)
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
 
@@ -40,7 +41,7 @@ def racer(data: Path) -> Racer:
         rows = rng.permuted(np.tile(np.arange(train.shape[1]), (ways, 1)), axis=1)[:, :number]
         x = train[classes, rows].flatten(0, 1)
         optimizer.zero_grad()
-        z = module({"image": x.contiguous(memory_format=torch.channels_last)})
+        z = module({"image": x.contiguous(memory_format=layout)})
         loss(z.reshape(ways, number, -1), ways=ways, shots=shots).backward()
         optimizer.step()
         rates.step()
@@ -52,6 +53,6 @@ def racer(data: Path) -> Racer:
 
     def accuracy_of(split: str, episodes: int) -> float:
         sizes = {"ways": WAYS, "shots": SHOTS, "queries": QUERIES, "episodes": episodes}
-        return accuracy(module.eval(), images[split], once=True, **sizes)
+        return accuracy(module.eval(), images[split], once=True, layout=layout, **sizes)
 
     return Racer(advance, accuracy_of)

@@ -3,14 +3,11 @@
 Needs PyTorch, which is no requirement: pip install torch==2.13.0.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmarks import jax_maml
 from fsjax.encoders.image import Conv4
 from fsjax.encoders.multimodal import Multimodal, as_network
 from fsjax.encoders.norms import EpisodeNorm
@@ -94,9 +91,3 @@ def test_the_outer_gradient_is_that_of_torch(expected):
             close(gradient, theirs[f"{name}{i}"])
     for name, gradient in found["head"].items():
         close(gradient, theirs[name])
-
-
-def test_the_competitor_on_lax_computes_the_same(expected):
-    task = tuple(map(jnp.asarray, (X, Y, QUERY, TARGET)))
-    found = jax.jit(partial(jax_maml.task_gradient, steps=STEPS))(as_jax(PARAMS), task)
-    jax.tree.map(close, found, as_jax(expected))
