@@ -12,7 +12,7 @@ from experiments.benchmarks.contest import Bout, Competitor, Work
 # glibc then keeps what is freed, in place of giving it back and asking for it page by page again.
 TUNED = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
 LAST = "PyTorch, channels last"
-CLASSES, ROWS, BUCKETS = 100, 20, 32768
+CLASSES, ROWS = 100, 20
 
 
 def bouts(*, quick: bool) -> dict[str, Bout]:
@@ -47,9 +47,15 @@ def gigaflops(rows: int, size: int, channels: int = 1) -> float:
     return rows * total / 1e9
 
 
-def images(size: int = 28, channels: int = 1, classes: int = CLASSES) -> np.ndarray:
-    """Random ones [C, P, H, W, channels], uint8."""
-    return _bytes(classes, size, size, channels)
+def of_images(size: int = 28, channels: int = 1, classes: int = CLASSES) -> dict[str, np.ndarray]:
+    """Random rows of each class: images [C, P, H, W, channels], uint8."""
+    return {"image": _bytes(classes, size, size, channels)}
+
+
+def of_three() -> dict[str, np.ndarray]:
+    """Random images [C, P, 32, 32, 3], sounds [C, P, 32, 48] and texts [C, P, 32] of each class."""
+    text = np.random.default_rng(1).integers(1, 257, (CLASSES, ROWS, 32), np.int32)
+    return of_images(32, 3) | {"audio": _bytes(CLASSES, 32, 48), "text": text}
 
 
 def maml_tasks(number: int, ways: int) -> tuple[np.ndarray, ...]:
@@ -76,11 +82,15 @@ def _peak() -> Bout:
 
 
 def _prototypes(ways: int, steps: int) -> Bout:
+    sizes = {"ways": ways, "shots": 5, "steps": steps}
+    how = {"channels_last": True, "compiled": True}
+    compiled = partial(_torch_steps, "conv4", of_images, 10, sizes | how)
     return Bout(
         f"Prototypes, Conv4-64, 28 x 28, {ways}-way, 5 shots, 5 queries: a training step",
         "step",
         steps,
-        _steps("of_images", images, {"ways": ways, "shots": 5}, 5, steps, compiled=True),
+        _steps("conv4", of_images, {"ways": ways, "shots": 5}, 5, steps)
+        | {"PyTorch, compiled, channels last": Competitor(compiled)},
         gigaflops(10 * ways, 28),
     )
 
@@ -90,7 +100,7 @@ def _resnet12() -> Bout:
         "Prototypes, ResNet-12, 84 x 84, 5-way, 1 shot, 1 query: a training step",
         "step",
         1,
-        _steps("resnet12", partial(images, 84, 3), {"ways": 5, "shots": 1}, 1, 1),
+        _steps("resnet12", partial(of_images, 84, 3), {"ways": 5, "shots": 1}, 1, 1),
     )
 
 
@@ -99,24 +109,23 @@ def _fused(steps: int) -> Bout:
         "Image, text and sound fused by attention, 20-way, 1 shot, 2 queries: a training step",
         "step",
         steps,
-        _steps("fused", None, {"ways": 20, "shots": 1}, 2, steps),
+        _steps("fused", of_three, {"ways": 20, "shots": 1}, 2, steps),
     )
 
 
 def _evaluation(classes: int, episodes: int) -> Bout:
     sizes = {"ways": 5, "shots": 1, "queries": 15, "episodes": episodes}
 
-    def of(once: bool | None) -> Competitor:
-        return Competitor(partial(_evaluates, once, classes, sizes), {} if once is None else TUNED)
-
+    ours = partial(_jax_evaluation, classes, sizes)
+    apart, once = (partial(_torch_evaluation, classes, sizes | {"once": o}) for o in (False, True))
     return Bout(
         f"{episodes} test episodes, Conv4-64, 5-way, 1 shot, 15 queries, of {classes} classes",
         "episode",
         episodes,
         {
-            "fsjax": of(None),
-            "PyTorch, each episode by itself": of(False),
-            "PyTorch, all rows once": of(True),
+            "fsjax": Competitor(ours),
+            "PyTorch, each episode by itself": Competitor(apart, TUNED),
+            "PyTorch, all rows once": Competitor(once, TUNED),
         },
     )
 
@@ -141,7 +150,7 @@ def _seeds(numbers: tuple[int, ...]) -> Bout:
     sizes = {"ways": 20, "shots": 1, "queries": 2, "steps": 2}
 
     def of(number: int) -> Competitor:
-        return Competitor(partial(_jax_steps, "of_images", images, sizes | {"seeds": number}))
+        return Competitor(partial(_jax_steps, "conv4", of_images, sizes | {"seeds": number}))
 
     return Bout(
         "Prototypes of several seeds side by side, 20-way, 1 shot, 2 queries: a training step",
@@ -153,75 +162,59 @@ def _seeds(numbers: tuple[int, ...]) -> Bout:
 
 def _steps(
     model: str,
-    rows: Callable[[], np.ndarray] | None,
+    rows: Callable[[], dict[str, np.ndarray]],
     sizes: Mapping[str, int],
     queries: int,
     steps: int,
-    *,
-    compiled: bool = False,
 ) -> dict[str, Competitor]:
     """Training steps of a model by fsjax and by PyTorch with several settings."""
     ours = {**sizes, "queries": queries, "steps": steps}
-    theirs = {**sizes, "steps": steps, "rows": sizes["shots"] + queries}
-    torch = partial(partial, _torch_steps, model, rows, theirs)
-    found = {
+
+    def theirs(**how: bool) -> Callable[[], Work]:
+        number = sizes["shots"] + queries
+        return partial(_torch_steps, model, rows, number, {**sizes, "steps": steps, **how})
+
+    return {
         "fsjax": Competitor(partial(_jax_steps, model, rows, ours)),
-        "PyTorch": Competitor(torch({})),
-        LAST: Competitor(torch({"channels_last": True})),
-        f"{LAST}, tuned allocator": Competitor(torch({"channels_last": True}), TUNED),
+        "PyTorch": Competitor(theirs()),
+        LAST: Competitor(theirs(channels_last=True)),
+        f"{LAST}, tuned allocator": Competitor(theirs(channels_last=True), TUNED),
     }
-    if compiled:
-        how = {"channels_last": True, "compiled": True}
-        found["PyTorch, compiled, channels last"] = Competitor(torch(how))
-    return found
 
 
-def _rows(rows: Callable[[], np.ndarray] | None, texts: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Of images alone, or also sounds [C, P, 32, 48] and texts [C, P, *texts]."""
-    if rows is not None:
-        return {"image": rows()}
-    rng = np.random.default_rng(1)
-    text = rng.integers(1, texts[-1], (CLASSES, ROWS, *texts[:-1]), np.int32)
-    return {"image": images(32, 3), "audio": _bytes(CLASSES, 32, 48), "text": text}
-
-
-def _jax_steps(model: str, rows: Callable | None, sizes: Mapping[str, int]) -> Work:
+def _jax_steps(
+    model: str, rows: Callable[[], dict[str, np.ndarray]], sizes: Mapping[str, int]
+) -> Work:
     from experiments.benchmarks import jax_prototypes
 
-    config = {
-        "of_images": jax_prototypes.of_images,
-        "resnet12": partial(jax_prototypes.of_images, "resnet12"),
-        "fused": jax_prototypes.fused,
-    }[model]()
-    return jax_prototypes.work(config, _rows(rows, (32, 257)), **sizes)
+    config = jax_prototypes.fused() if model == "fused" else jax_prototypes.of_images(model)
+    return jax_prototypes.work(config, rows(), **sizes)
 
 
 def _torch_steps(
-    model: str, rows: Callable | None, sizes: Mapping[str, int], how: Mapping[str, Any]
+    model: str,
+    rows: Callable[[], dict[str, np.ndarray]],
+    number: int,
+    sizes: Mapping[str, Any],
 ) -> Work:
     from experiments.benchmarks import torch_networks, torch_prototypes
 
-    network = {
-        "of_images": lambda: torch_networks.OfImages(torch_networks.conv4(1)),
-        "resnet12": lambda: torch_networks.OfImages(torch_networks.resnet12()),
-        "fused": lambda: torch_networks.Fused(BUCKETS),
-    }[model]
-    sizes = dict(sizes)
-    few = slice(sizes.pop("rows"))
-    # The n-grams of 32 bytes: of one to four.
-    given = {m: x[:, few] for m, x in _rows(rows, (122, BUCKETS)).items()}
-    return torch_prototypes.work(network, given, **sizes, **how)
+    given = {m: x[:, :number] for m, x in rows().items()}
+    if "text" in given:
+        given["text"] = torch_networks.hashed(given["text"])
+    return torch_prototypes.work(torch_networks.NETWORKS[model], given, **sizes)
 
 
-def _evaluates(once: bool | None, classes: int, sizes: Mapping[str, int]) -> Work:
-    rows = images(classes=classes)
-    if once is None:
-        from experiments.benchmarks import jax_prototypes
+def _jax_evaluation(classes: int, sizes: Mapping[str, int]) -> Work:
+    from experiments.benchmarks import jax_prototypes
 
-        return jax_prototypes.evaluation(rows, **sizes)
+    return jax_prototypes.evaluation(of_images(classes=classes)["image"], **sizes)
+
+
+def _torch_evaluation(classes: int, sizes: Mapping[str, int]) -> Work:
     from experiments.benchmarks import torch_prototypes
 
-    return torch_prototypes.evaluation(rows, once=once, **sizes)
+    return torch_prototypes.evaluation(of_images(classes=classes)["image"], **sizes)
 
 
 def _outer_gradient(name: str, ways: int, number: int, steps: int) -> Work:

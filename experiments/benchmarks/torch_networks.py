@@ -1,9 +1,12 @@
 """Networks in PyTorch, as one would write them; they take the inputs of an episode by modality."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import nn
+
+BUCKETS = 32768  # to which n-grams are hashed
 
 Inputs = Mapping[str, torch.Tensor]
 
@@ -56,14 +59,13 @@ class OfImages(nn.Module):
 class Fused(nn.Module):
     """Image, text and sound by a network each, and attention over the three.
 
-    Texts come as the places [B, N] in a table that their n-grams are hashed to, so that finding
-    them costs nothing here.
+    Texts come as `hashed`, so that finding their n-grams costs nothing here.
     """
 
-    def __init__(self, buckets: int, features: int = 64, heads: int = 4):
+    def __init__(self, features: int = 64, heads: int = 4):
         super().__init__()
         self.image, self.audio = conv4(3), conv4(1, (32, 64, 64, 64))
-        self.text = nn.EmbeddingBag(buckets, 256, mode="mean")
+        self.text = nn.EmbeddingBag(BUCKETS, 256, mode="mean")
         widths = {"image": 256, "audio": 384, "text": 256}
         self.norms = nn.ModuleDict({m: nn.LayerNorm(width) for m, width in widths.items()})
         self.keys = nn.ModuleDict({m: nn.Linear(width, features) for m, width in widths.items()})
@@ -79,3 +81,22 @@ class Fused(nn.Module):
         keys = keys + self.attention(keys, keys, keys, need_weights=False)[0]
         shares = self.read(keys).softmax(1)
         return torch.cat([x * shares[:, i].sqrt() for i, x in enumerate(z.values())], 1)
+
+
+def hashed(texts: np.ndarray) -> np.ndarray:
+    """Texts [..., L] of bytes as the places [..., N] of their n-grams of one to four bytes."""
+    places = []
+    for order in range(1, 5):
+        last = texts.shape[-1] - order + 1
+        place = np.zeros((*texts.shape[:-1], last), np.int64)
+        for i in range(order):
+            place = (place * 257 + texts[..., i : i + last]) % BUCKETS
+        places.append(place)
+    return np.concatenate(places, -1)
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "conv4": lambda: OfImages(conv4(1)),
+    "resnet12": lambda: OfImages(resnet12()),
+    "fused": Fused,
+}

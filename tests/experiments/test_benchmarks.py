@@ -160,3 +160,17 @@ def test_pytorch_is_given_the_rows_of_each_class():
     images = np.arange(6, dtype=np.uint8)[:, None, None, None]
     table = Table(("a", "b"), {"rows": rows({"image": images}, labels)}, {})
     assert torch_race.by_class(table).squeeze().tolist() == [[1, 3, 4], [0, 2, 5]]
+
+
+def test_pytorch_fuses_image_text_and_sound():
+    networks = pytest.importorskip("experiments.benchmarks.torch_networks")
+    texts = np.random.default_rng(0).integers(1, 257, (2, 32))
+    places = networks.hashed(texts)
+    assert places.shape == (2, 32 + 31 + 30 + 29) and places.max() < networks.BUCKETS
+    alike = networks.hashed(np.concatenate([texts[:, 5:], texts[:, :5]], 1))
+    assert np.isin(places[:, :32], alike[:, :32]).all()  # the same bytes elsewhere
+    rows = {m: x[0, :2] for m, x in bouts.of_three().items()} | {"text": places}
+    rows["image"], rows["audio"] = np.moveaxis(rows["image"], -1, 1), rows["audio"][:, None]
+    given = {m: networks.torch.as_tensor(x) for m, x in rows.items()}
+    z = networks.Fused()(given)
+    assert z.shape == (2, 256 + 384 + 256) and z.isfinite().all()
