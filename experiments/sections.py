@@ -19,7 +19,7 @@ def _missing(what: str, why: str) -> str:
     return f'<p class="missing">No {html.escape(what)}: {html.escape(why)}.</p>'
 
 
-def _figure(svg: str, caption: str, kind: str = "") -> str:
+def figure(svg: str, caption: str, kind: str = "") -> str:
     caption = f"<figcaption>{html.escape(caption)}</figcaption>"
     return f'<figure class="{kind}"><div class="scroll">{svg}</div>{caption}</figure>'
 
@@ -54,7 +54,7 @@ def learning(metrics: Mapping[str, Sequence[Line]], order: Sequence[str]) -> str
         last = ", ".join(f"{name} {points[-1][1]:.3f}" for name, points in series.items())
         options = {"xlabel": by, "percent": key == "validation"}
         svg = plots.curves(series, order, alt=f"{title}; at the end {last}.", **options)
-        figures.append(_figure(svg, title))
+        figures.append(figure(svg, title))
     return f'{plots.legend(order)}<div class="pair">{"".join(figures)}</div>'
 
 
@@ -79,7 +79,7 @@ def _by_setting(run: Run, order: Sequence[str]) -> str:
             for name, points in series.items()
         )
         svg = plots.curves(series, order, xlabel=axis, percent=True, alt=f"{title}. {said}.")
-        figures.append(_figure(svg, title))
+        figures.append(figure(svg, title))
     if not figures:
         return _missing("figure by ways or shots", "results.jsonl holds fewer than two of either")
     return f'{plots.legend(order)}<div class="pair">{"".join(figures)}</div>'
@@ -120,7 +120,7 @@ def _side_by_side(
         )
         title = f"Test accuracy by {counted}, {name}, with 95% intervals"
         svg = plots.curves(series, order, xlabel=counted, percent=True, alt=f"{title}. {said}.")
-        figures.append(_figure(svg, title))
+        figures.append(figure(svg, title))
     return f'{plots.legend(order)}<div class="pair">{"".join(figures)}</div>' if figures else ""
 
 
@@ -136,7 +136,7 @@ def _confusion(arrays: Mapping[str, np.ndarray]) -> str:
     said = ", ".join(f"{a} taken for {b} ({share:.0%})" for a, b, share in worst) or "none"
     caption = f"Shares of each true class in %. Most often: {said}."
     svg = plots.confusion(shares, names, alt=caption)
-    return _figure(svg, caption, "wide")
+    return figure(svg, caption, "wide")
 
 
 def _episode(arrays: Mapping[str, np.ndarray]) -> str:
@@ -154,7 +154,7 @@ def _episode(arrays: Mapping[str, np.ndarray]) -> str:
     if "picture_images" in arrays:
         caption += " Pictures that would cover each other are moved; a line leads to their place."
     svg = scatter.episode(arrays, alt=f"{caption} Classes: {', '.join(classes)}.")
-    return plots.legend(classes, "★") + _figure(svg, caption, "wide")
+    return plots.legend(classes, "★") + figure(svg, caption, "wide")
 
 
 def _gallery(arrays: Mapping[str, np.ndarray]) -> str:
@@ -169,7 +169,7 @@ def _gallery(arrays: Mapping[str, np.ndarray]) -> str:
         "of the support pictures unless asked otherwise. It has seen none of these classes before."
     )
     svg = gallery.gallery(groups, classes, alt=f"{caption} Classes: {', '.join(classes)}.")
-    return _figure(svg, caption, "wide")
+    return figure(svg, caption, "wide")
 
 
 def _attention(run: Run) -> str:
@@ -184,7 +184,7 @@ def _attention(run: Run) -> str:
         f"How much each modality weighs in what is fused; mean {means}. Boxes hold half of the "
         "rows, whiskers nine tenths; dashed: equal shares."
     )
-    return _figure(plots.attention(names, shares, alt=caption), caption)
+    return figure(plots.attention(names, shares, alt=caption), caption)
 
 
 def _attribution(arrays: Mapping[str, np.ndarray]) -> str:
