@@ -10,7 +10,7 @@ from fsjax.encoders.norms import CalibratedNorm
 from fsjax.encoders.pooling import Pool, max_pool2x2
 from fsjax.types import Array, Tokens
 
-Norm = Callable[[], nn.Module]
+Norm = Callable[[], nn.Module]  # called as those of `fsjax.encoders.norms`
 ToTokens = Callable[[Array], Tokens]  # of feature maps [B, H, W, D]
 
 
