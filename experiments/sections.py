@@ -20,6 +20,7 @@ def _missing(what: str, why: str) -> str:
 
 
 def figure(svg: str, caption: str, kind: str = "") -> str:
+    """An SVG element above its caption, plain text; `kind` is a class of the page's style."""
     caption = f"<figcaption>{html.escape(caption)}</figcaption>"
     return f'<figure class="{kind}"><div class="scroll">{svg}</div>{caption}</figure>'
 

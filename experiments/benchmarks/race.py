@@ -5,8 +5,8 @@
 Both train prototypes of Conv4-64 alike, 60-way, 1 shot, 1 query, by Adam with a rate that falls
 along a cosine, and validate every 100 steps on 600 episodes, 5-way 1-shot, of the validation
 classes. PyTorch does as users run it, and with images and kernels laid out channels last and glibc
-told to keep what is freed. The clock starts with the process, imports, reading and compiling among
-it, and stops when validation first reaches the goal; the accuracy then on 1000 episodes of the test
+told to keep what is freed. The clock starts before jax or PyTorch is imported, reads and compiles,
+and stops when validation first reaches the goal; the accuracy then on 1000 episodes of the test
 classes is told too. They run one after the other. `taskset -c 0` in front gives each one core.
 """
 

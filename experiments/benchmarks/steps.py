@@ -43,12 +43,7 @@ def milliseconds(work: Callable[[], object]) -> float:
 def measure(config: ConfigDict) -> dict[str, float]:
     """Medians over repeats, the three kinds of work in turn: {name: milliseconds a step}."""
     job = jobs.prepare(config, make_pool(build.tables(config)["train"]))
-    chunk = partial(
-        train_chunk,
-        sample=job.training.sample,
-        objective=job.training.objective,
-        optimizer=job.optimizer,
-    )
+    chunk = partial(train_chunk, **jobs.trains_with(job))
 
     def single_steps():
         state = job.state
