@@ -121,24 +121,18 @@ def checkpoints(config: ConfigDict, folder: Path, tell: Callable[[str], None]) -
     return Checkpoints(folder / "checkpoints", results.plain(config), tell)
 
 
-def calibrates(job: Job) -> Callable[[Params], Params]:
-    """Parameters -> the same, calibrated on training data if their norms are."""
+def validates(job: Job, validation: Pool) -> Measure:
+    """state -> its parameters calibrated on training data, and their validation accuracy."""
+    model, accuracy_of = job.model, jobs.validated(job, validation)
 
     @jax.jit
     def calibrated(params: Params, tasks: Sample) -> Params:
         keys = jax.random.split(jax.random.key(CALIBRATION_KEY), CALIBRATION_BATCHES)
         batches = jax.vmap(lambda key: dealer.first_task(tasks(key)).query)(keys)
-        return params | {"network": calibrate(job.model.network, params["network"], batches)}
-
-    return lambda params: params if job.calibrated else calibrated(params, job.tasks)
-
-
-def validates(job: Job, validation: Pool) -> Measure:
-    """state -> its parameters calibrated on training data, and their validation accuracy."""
-    accuracy_of, calibrated = jobs.validated(job, validation), calibrates(job)
+        return params | {"network": calibrate(model.network, params["network"], batches)}
 
     def measure(state: TrainState) -> tuple[Params, float]:
-        params = calibrated(state.params)
+        params = state.params if job.calibrated else calibrated(state.params, job.tasks)
         return params, accuracy_of(params)
 
     return measure

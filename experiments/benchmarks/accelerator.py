@@ -16,9 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.benchmarks.race import SPLITS
 from experiments.runs import read_lines
-
-SPLITS = "omniglot_vinyals_split.json"
 
 
 class Stage(NamedTuple):

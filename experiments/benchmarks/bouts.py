@@ -125,16 +125,16 @@ def _fused(steps: int) -> Bout:
 
 def _evaluation(classes: int, episodes: int) -> Bout:
     sizes = {"ways": 5, "shots": 1, "queries": 15, "episodes": episodes}
-
     ours = partial(_jax_evaluation, classes, sizes)
-    apart, once = (partial(_torch_evaluation, classes, sizes | {"once": o}) for o in (False, True))
+    names = ("embedded_anew", "embedded_once")
+    anew, once = (partial(_torch_evaluation, name, classes, sizes) for name in names)
     return Bout(
         f"{episodes} test episodes, Conv4-64, 5-way, 1 shot, 15 queries, of {classes} classes",
         "episode",
         episodes,
         {
             "fsjax": Competitor(ours),
-            "PyTorch, each episode by itself": Competitor(apart, TUNED),
+            "PyTorch, each episode by itself": Competitor(anew, TUNED),
             "PyTorch, all rows once": Competitor(once, TUNED),
         },
     )
@@ -222,10 +222,11 @@ def _jax_evaluation(classes: int, sizes: Mapping[str, int]) -> Work:
     return jax_prototypes.evaluation(of_images(classes=classes)["image"], **sizes)
 
 
-def _torch_evaluation(classes: int, sizes: Mapping[str, int]) -> Work:
+def _torch_evaluation(embedded: str, classes: int, sizes: Mapping[str, int]) -> Work:
     from experiments.benchmarks import torch_prototypes
 
-    return torch_prototypes.evaluation(of_images(classes=classes)["image"], **sizes)
+    rows = of_images(classes=classes)["image"]
+    return torch_prototypes.evaluation(getattr(torch_prototypes, embedded), rows, **sizes)
 
 
 def _outer_gradient(name: str, ways: int, number: int, steps: int) -> Work:

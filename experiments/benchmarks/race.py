@@ -6,7 +6,7 @@ Both train prototypes of Conv4-64 alike, 60-way, 1 shot, 1 query, by Adam with a
 along a cosine, and validate every 100 steps on 600 episodes, 5-way 1-shot, of the validation
 classes. PyTorch does as users run it, and with images and kernels laid out channels last and glibc
 told to keep what is freed. The clock starts before jax or PyTorch is imported, reads and compiles,
-and stops when validation first reaches the goal; the accuracy then on 1000 episodes of the test
+and stops when validation first reaches the goal; the accuracy then on as many episodes of the test
 classes is told too. They run one after the other. `taskset -c 0` in front gives each one core.
 """
 
@@ -24,7 +24,8 @@ from typing import NamedTuple
 from experiments.benchmarks.bouts import LAST, TUNED
 
 STEPS, EVERY = 3000, 100
-WAYS, SHOTS, QUERIES, VALIDATION, TEST = 5, 1, 5, 600, 1000
+SIZES = {"ways": 5, "shots": 1, "queries": 5, "episodes": 600}
+SPLITS = "omniglot_vinyals_split.json"
 VARIABLES = {"fsjax": {}, "PyTorch": {}, f"{LAST}, tuned allocator": TUNED}
 
 
@@ -32,7 +33,7 @@ class Racer(NamedTuple):
     """A training under way."""
 
     advance: Callable[[int], object]  # takes so many steps
-    accuracy: Callable[[str, int], float]  # of a split, in so many episodes
+    accuracy: Callable[[str], float]  # in episodes of a split
 
 
 def race(racer: Racer, goal: float, tell: Callable[[int, float], None]) -> int:
@@ -43,7 +44,7 @@ def race(racer: Racer, goal: float, tell: Callable[[int, float], None]) -> int:
     """
     for step in range(EVERY, STEPS + 1, EVERY):
         racer.advance(EVERY)
-        reached = racer.accuracy("validation", VALIDATION)
+        reached = racer.accuracy("validation")
         tell(step, reached)
         if reached >= goal:
             return step
@@ -72,7 +73,7 @@ def serve(who: str, data: Path, goal: float) -> None:
 
     steps = race(runs, goal, tell)
     seconds = time.perf_counter() - start
-    line = {"seconds": seconds, "steps": steps, "test": runs.accuracy("test", TEST)}
+    line = {"seconds": seconds, "steps": steps, "test": runs.accuracy("test")}
     print(json.dumps(line))
 
 

@@ -11,6 +11,8 @@ from experiments.benchmarks.contest import Work
 from experiments.benchmarks.torch_device import DEVICE, wait
 from experiments.benchmarks.torch_networks import OfImages, conv4
 
+Features = Callable[[torch.Tensor], torch.Tensor]  # places of rows [B] -> [B, D]
+
 
 def logits(z: torch.Tensor, shots: int) -> torch.Tensor:
     """Of queries among prototypes: features [W, K + Q, D], support first -> [W * Q, W]."""
@@ -52,7 +54,7 @@ def work(
     """
     torch.manual_seed(0)
     module = _laid_out(network(), channels_last)
-    inputs = {m: _tensor(m, x[:ways].reshape(-1, *x.shape[2:])) for m, x in rows.items()}
+    inputs = {m: as_tensor(m, x[:ways].reshape(-1, *x.shape[2:])) for m, x in rows.items()}
     if channels_last:
         inputs = {
             m: x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
@@ -72,45 +74,47 @@ def work(
     return take
 
 
-def evaluation(images: np.ndarray, *, once: bool, **sizes: int) -> Work:
-    """A function that computes `accuracy` by a network that has not learned."""
+def evaluation(embedded: Callable[..., Features], images: np.ndarray, **sizes: int) -> Work:
+    """A function that computes `accuracy` by a network that has not learned, in PyTorch's best
+    layout; `embedded` is `embedded_once` or `embedded_anew`.
+    """
     torch.manual_seed(0)
     module = _laid_out(OfImages(conv4(1)), True).eval()
-    return lambda: accuracy(module, images, once=once, **sizes)
+    return lambda: accuracy(embedded(module, images, torch.channels_last), images, **sizes)
+
+
+@torch.inference_mode()
+def embedded_once(module: nn.Module, images: np.ndarray, layout: torch.memory_format) -> Features:
+    """Features of rows chosen of images [C, P, H, W, 1], all of which are embedded before."""
+    embed = embedded_anew(module, images, layout)
+    z = torch.cat([embed(some) for some in torch.arange(images[..., 0, 0, 0].size).split(256)])
+    return lambda chosen: z[chosen]
+
+
+def embedded_anew(module: nn.Module, images: np.ndarray, layout: torch.memory_format) -> Features:
+    """Features of rows chosen of images [C, P, H, W, 1], embedded when they are asked for."""
+    rows = as_tensor("image", images.reshape(-1, *images.shape[2:]))
+    return lambda chosen: module({"image": rows[chosen].contiguous(memory_format=layout)})
 
 
 @torch.inference_mode()
 def accuracy(
-    module: nn.Module,
-    images: np.ndarray,
-    *,
-    ways: int,
-    shots: int,
-    queries: int,
-    episodes: int,
-    once: bool,
-    layout: torch.memory_format = torch.channels_last,
+    features: Features, images: np.ndarray, *, ways: int, shots: int, queries: int, episodes: int
 ) -> float:
-    """The mean accuracy in episodes of images [C, P, H, W, 1], the rows of each embedded anew, or
-    all rows `once` before.
-    """
-    rng, (classes, number) = np.random.default_rng(0), images.shape[:2]
-    rows = _tensor("image", images.reshape(-1, *images.shape[2:]))
-
-    def draw() -> torch.Tensor:
-        drawn = rng.permuted(np.tile(np.arange(number), (ways, 1)), axis=1)[:, : shots + queries]
-        return torch.as_tensor(number * rng.permutation(classes)[:ways, None] + drawn)
-
-    def embed(x: torch.Tensor) -> torch.Tensor:
-        return module({"image": x.contiguous(memory_format=layout)})
-
-    features = torch.cat([embed(x) for x in rows.split(256)]) if once else None
-    found = []
-    for chosen in (draw() for _ in range(episodes)):
-        z = features[chosen] if once else embed(rows[chosen.flatten()])
+    """The mean accuracy in episodes of images [C, P, H, W, 1]."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(episodes):
+        z = features(draw(rng, images, ways, shots + queries).flatten())
         answers = logits(z.reshape(ways, shots + queries, -1), shots).argmax(1)
         found.append(answers == targets(ways, queries))
     return torch.stack(found).float().mean().item()
+
+
+def draw(rng: np.random.Generator, images: np.ndarray, ways: int, number: int) -> torch.Tensor:
+    """So many rows of each of some classes of images [C, P, ...]: their places [W, number]."""
+    classes, most = images.shape[:2]
+    drawn = rng.permuted(np.tile(np.arange(most), (ways, 1)), axis=1)[:, :number]
+    return torch.as_tensor(most * rng.permutation(classes)[:ways, None] + drawn)
 
 
 def _laid_out(module: nn.Module, channels_last: bool) -> nn.Module:
@@ -118,7 +122,8 @@ def _laid_out(module: nn.Module, channels_last: bool) -> nn.Module:
     return module.to(memory_format=torch.channels_last) if channels_last else module
 
 
-def _tensor(modality: str, x: np.ndarray) -> torch.Tensor:
+def as_tensor(modality: str, x: np.ndarray) -> torch.Tensor:
+    """Rows of a modality as PyTorch has them: channels before places."""
     x = torch.as_tensor(x, device=DEVICE)
     if modality == "image":
         return x.movedim(-1, 1).contiguous()

@@ -7,10 +7,16 @@ import torch
 
 from experiments import build
 from experiments.benchmarks import jax_race
-from experiments.benchmarks.race import QUERIES, SHOTS, STEPS, WAYS, Racer
+from experiments.benchmarks.race import SIZES, STEPS, Racer
 from experiments.benchmarks.torch_device import DEVICE
 from experiments.benchmarks.torch_networks import OfImages, conv4
-from experiments.benchmarks.torch_prototypes import accuracy, loss
+from experiments.benchmarks.torch_prototypes import (
+    accuracy,
+    as_tensor,
+    draw,
+    embedded_once,
+    loss,
+)
 from fsjax.data.table import Table
 
 
@@ -26,7 +32,7 @@ def racer(data: Path, *, channels_last: bool) -> Racer:
     """The training at its start."""
     config = jax_race.config(data)
     images = {split: by_class(table) for split, table in build.tables(config).items()}
-    train = torch.as_tensor(images["train"], device=DEVICE).movedim(-1, 2)
+    rows = as_tensor("image", images["train"].reshape(-1, *images["train"].shape[2:]))
     ways, shots = config.train.ways, config.train.shots
     number = shots + config.train.queries
     torch.manual_seed(0)
@@ -37,9 +43,7 @@ def racer(data: Path, *, channels_last: bool) -> Racer:
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
 
     def step() -> None:
-        classes = rng.permutation(train.shape[0])[:ways, None]
-        rows = rng.permuted(np.tile(np.arange(train.shape[1]), (ways, 1)), axis=1)[:, :number]
-        x = train[classes, rows].flatten(0, 1)
+        x = rows[draw(rng, images["train"], ways, number).flatten()]
         optimizer.zero_grad()
         z = module({"image": x.contiguous(memory_format=layout)})
         loss(z.reshape(ways, number, -1), ways=ways, shots=shots).backward()
@@ -51,8 +55,8 @@ def racer(data: Path, *, channels_last: bool) -> Racer:
         for _ in range(steps):
             step()
 
-    def accuracy_of(split: str, episodes: int) -> float:
-        sizes = {"ways": WAYS, "shots": SHOTS, "queries": QUERIES, "episodes": episodes}
-        return accuracy(module.eval(), images[split], once=True, layout=layout, **sizes)
+    def accuracy_of(split: str) -> float:
+        features = embedded_once(module.eval(), images[split], layout)
+        return accuracy(features, images[split], **SIZES)
 
     return Racer(advance, accuracy_of)

@@ -7,7 +7,8 @@ By Adam in 6000 steps: 98.8, 99.7, 96.6 and 99.1, and with conv4_widening, which
 98.7, 99.7, 96.1 and 99.0 (seed 0).
 Cost: 48 and 54 minutes on one CPU core beside other work.
 Command: python -m experiments.train --config=experiments/configs/omniglot_wide.py
-    --config.data.path=FOLDER --config.data.splits=FOLDER/omniglot_vinyals_split.json --config.seed=1
+    --config.data.path=FOLDER --config.data.splits=FOLDER/omniglot_vinyals_split.json
+    --config.seed=1
 """
 
 from ml_collections import ConfigDict

@@ -117,7 +117,8 @@ def test_pytorch_that_embeds_all_rows_once_answers_alike():
     torch_prototypes = pytest.importorskip("experiments.benchmarks.torch_prototypes")
     images = np.random.default_rng(0).integers(0, 256, (4, 5, 28, 28, 1), np.uint8)
     sizes = {"ways": 3, "shots": 1, "queries": 2, "episodes": 4}
-    found = [torch_prototypes.evaluation(images, once=once, **sizes)() for once in (True, False)]
+    ways = torch_prototypes.embedded_once, torch_prototypes.embedded_anew
+    found = [torch_prototypes.evaluation(embedded, images, **sizes)() for embedded in ways]
     assert found[0] == found[1] and 0 < found[0] < 1
 
 
@@ -146,10 +147,10 @@ def test_the_loss_of_prototypes_is_pytorchs():
 
 def test_a_race_ends_where_validation_first_reaches_the_goal():
     reached, done, told = iter([0.5, 0.96, 0.97, 1.0]), [], []
-    racer = race.Racer(done.append, lambda split, episodes: next(reached))
+    racer = race.Racer(done.append, lambda split: next(reached))
     steps = race.race(racer, 0.97, lambda *line: told.append(line))
     assert steps == sum(done) == 3 * race.EVERY and told[-1] == (steps, 0.97)
-    never = race.Racer(done.append, lambda split, episodes: 0.1)
+    never = race.Racer(done.append, lambda split: 0.1)
     with pytest.raises(RuntimeError, match=r"0\.97"):
         race.race(never, 0.97, lambda *line: None)
 
