@@ -49,6 +49,17 @@ def serve(make: Callable[[], Work], parts: int) -> None:
         print(json.dumps({"ms": used / parts, "ready": ready, "GiB": peak_memory()}), flush=True)
 
 
+def median(work: Work, parts: int, repeats: int = 5) -> float:
+    """Milliseconds of one of the parts of work in this process, after once for nothing."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(1e3 * (time.perf_counter() - start) / parts)
+    return float(np.median(times))
+
+
 def peak_memory() -> float:
     """Of this process in GiB: of its accelerator if it uses one, else of the machine."""
     if "jax" in sys.modules and (told := sys.modules["jax"].devices()[0].memory_stats()):

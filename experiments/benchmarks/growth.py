@@ -11,23 +11,20 @@ nothing else meanwhile.
 
 import argparse
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from experiments import plots
 from experiments.benchmarks import bouts, jax_prototypes
-from experiments.benchmarks.contest import Work
+from experiments.benchmarks.contest import Work, median
 from experiments.configs import omniglot_maml
 from experiments.names import pick
 from experiments.report import document
 from experiments.sections import figure
 
-STEPS, REPEATS = 2, 5
+STEPS = 2
 SIZES: Mapping[str, int] = {"ways": 10, "shots": 2, "queries": 2, "steps": STEPS}
 MODALITIES = ("image", "text", "audio")
 
@@ -85,17 +82,7 @@ AXES = {
 
 def measure(axis: Axis) -> dict[int, float]:
     """Value -> the median of milliseconds a step."""
-    return {value: _median(axis.work(value)) for value in axis.values}
-
-
-def _median(work: Work) -> float:
-    work()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        times.append(1e3 * (time.perf_counter() - start) / STEPS)
-    return float(np.median(times))
+    return {value: median(axis.work(value), STEPS) for value in axis.values}
 
 
 def power(found: Mapping[int, float]) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments import bench
-from experiments.benchmarks import bouts, contest, race
+from experiments.benchmarks import bouts, contest, parts, race
 from fsjax.data.table import Table, rows
 from fsjax.encoders.image import Conv4, ResNet12
 from fsjax.heads.prototype import prototype
@@ -36,6 +36,19 @@ def test_every_line_is_answered_by_the_time_of_a_part(monkeypatch, capsys):
     assert [answer["ms"] for answer in answers] == [100.0, 50.0]
     assert {answer["ready"] for answer in answers} == {3.0}  # of the first work, which compiles
     assert len(done) == 3 and answers[0]["GiB"] > 0
+
+
+def test_the_first_work_is_not_timed(monkeypatch):
+    clock = iter([1.0, 2.0, 3.0, 7.0, 8.0, 10.0])
+    monkeypatch.setattr(contest.time, "perf_counter", lambda: next(clock))
+    done = []
+    assert contest.median(lambda: done.append(None), 4, 3) == 1e3 * 2.0 / 4
+    assert len(done) == 4
+
+
+def test_parts_of_a_block_are_timed():
+    found = parts.measure(2, 4, 1)
+    assert len(found) == 3 and min(found.values()) > 0
 
 
 def test_a_competitor_has_the_variables_that_are_its_own():
