@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments import plots
-from experiments.benchmarks import bouts, jax_prototypes
+from experiments.benchmarks import jax_prototypes, rows
 from experiments.benchmarks.contest import Work, median
 from experiments.configs import omniglot_maml
 from experiments.names import pick
@@ -39,14 +39,14 @@ class Axis(NamedTuple):
 def _of_size(name: str, value: int) -> Work:
     """Steps on episodes of so many ways, shots or queries."""
     return jax_prototypes.work(
-        jax_prototypes.of_images(), bouts.of_images(), **{**SIZES, name: value}
+        jax_prototypes.of_images(), rows.of_images(), **{**SIZES, name: value}
     )
 
 
 def _of_tasks(tasks: int) -> Work:
     config = jax_prototypes.of_images()
     config.train.tasks = tasks
-    return jax_prototypes.work(config, bouts.of_images(), **SIZES)
+    return jax_prototypes.work(config, rows.of_images(), **SIZES)
 
 
 def _of_inner_steps(steps: int) -> Work:
@@ -55,19 +55,17 @@ def _of_inner_steps(steps: int) -> Work:
     config.train.tasks = 1
     config.inner.steps = steps
     sizes = {"ways": 5, "shots": 1, "queries": 5, "steps": STEPS}
-    return jax_prototypes.work(config, bouts.of_images(), **sizes)
+    return jax_prototypes.work(config, rows.of_images(), **sizes)
 
 
 def _of_modalities(number: int) -> Work:
     config = jax_prototypes.fused()
     config.modalities = ",".join(MODALITIES[:number])
-    return jax_prototypes.work(config, bouts.of_three(), **SIZES)
+    return jax_prototypes.work(config, rows.of_three(), **SIZES)
 
 
 def _of_pool(classes: int) -> Work:
-    return jax_prototypes.work(
-        jax_prototypes.of_images(), bouts.of_images(classes=classes), **SIZES
-    )
+    return jax_prototypes.work(jax_prototypes.of_images(), rows.of_images(classes=classes), **SIZES)
 
 
 AXES = {

@@ -13,6 +13,7 @@ import pytest
 
 from experiments import bench
 from experiments.benchmarks import bouts, contest, parts, race
+from experiments.benchmarks.rows import of_three
 from fsjax.data.table import Table, rows
 from fsjax.encoders.image import Conv4, ResNet12
 from fsjax.heads.prototype import prototype
@@ -183,7 +184,7 @@ def test_pytorch_fuses_image_text_and_sound():
     assert places.shape == (2, 32 + 31 + 30 + 29) and places.max() < networks.BUCKETS
     alike = networks.hashed(np.concatenate([texts[:, 5:], texts[:, :5]], 1))
     assert np.isin(places[:, :32], alike[:, :32]).all()  # the same bytes elsewhere
-    rows = {m: x[0, :2] for m, x in bouts.of_three().items()} | {"text": places}
+    rows = {m: x[0, :2] for m, x in of_three().items()} | {"text": places}
     rows["image"], rows["audio"] = np.moveaxis(rows["image"], -1, 1), rows["audio"][:, None]
     given = {m: networks.torch.as_tensor(x) for m, x in rows.items()}
     z = networks.Fused()(given)
