@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from fsjax.data.stored import Stored
 from fsjax.data.table import Rows, Table
 from fsjax.pretrained import Pretrained
 
@@ -26,7 +27,7 @@ def folder() -> Path:
     return root() / "features"
 
 
-def features(encoder: Pretrained, rows: np.ndarray) -> np.ndarray:
+def features(encoder: Pretrained, rows: np.ndarray | Stored) -> np.ndarray:
     """What an encoder makes of rows, read from the cache where it has seen them before.
 
     Blocks of rows are files of their own, named by a digest of the encoder's weights and of what
@@ -40,13 +41,15 @@ def features(encoder: Pretrained, rows: np.ndarray) -> np.ndarray:
       [N, D] float32.
     """
     blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
-    paths = [folder() / encoder.name / f"{_digest(encoder, block)}.npy" for block in blocks]
+    paths = [
+        folder() / encoder.name / f"{_digest(encoder, np.asarray(block))}.npy" for block in blocks
+    ]
     held = [_read(path, block) for path, block in zip(paths, blocks, strict=True)]
     lacking = [i for i, found in enumerate(held) if found is None]
     told = f"{encoder.name}, {sum(len(blocks[i]) for i in lacking)} rows"
     hidden = not (lacking and sys.stdout.isatty())
     for i in track(lacking, told, disable=hidden, transient=True):
-        held[i] = encoder.embed(blocks[i])
+        held[i] = encoder.embed(np.asarray(blocks[i]))
         _write(paths[i], held[i])
     return np.concatenate(held)
 
@@ -65,7 +68,7 @@ def embedded(table: Table, encoders: Mapping[str, Pretrained]) -> Table:
       ValueError: naming it, if what a table holds is nothing that its encoder takes.
     """
 
-    def seen(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def seen(values: Mapping[str, np.ndarray | Stored]) -> dict[str, np.ndarray | Stored]:
         return {
             name: _named(name, encoders[name], x) if name in encoders else x
             for name, x in values.items()
@@ -78,7 +81,7 @@ def embedded(table: Table, encoders: Mapping[str, Pretrained]) -> Table:
     return table._replace(sources=sources, side=seen(table.side))
 
 
-def _named(name: str, encoder: Pretrained, rows: np.ndarray) -> np.ndarray:
+def _named(name: str, encoder: Pretrained, rows: np.ndarray | Stored) -> np.ndarray:
     try:
         return features(encoder, rows)
     except ValueError as error:
@@ -91,7 +94,7 @@ def _digest(encoder: Pretrained, rows: np.ndarray) -> str:
     return content.hexdigest()
 
 
-def _read(path: Path, rows: np.ndarray) -> np.ndarray | None:
+def _read(path: Path, rows: np.ndarray | Stored) -> np.ndarray | None:
     """The features of rows as kept, or None if they are absent or damaged."""
     try:
         found = np.load(path, allow_pickle=False)

@@ -1,12 +1,15 @@
 """What the commands share: the config flag and its errors."""
 
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
+from logging import CRITICAL, getLogger
 from pathlib import Path
 
 from absl import app, flags, logging
+from jax.errors import JaxRuntimeError
 from ml_collections import config_flags
 
 import fsjax
@@ -31,6 +34,7 @@ CONFIG = _define_config()
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Runs a command with its flags parsed, libraries' notes held back, and errors in one line."""
     logging.set_verbosity(logging.WARNING)
+    getLogger("jax._src.callback").setLevel(CRITICAL)  # `briefly` says it shorter
     compiled.keep()
     app.run(partial(briefly, main))
 
@@ -46,6 +50,11 @@ def briefly(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
     """
     try:
         main(argv)
+    except JaxRuntimeError as error:
+        # Of an error in what a program calls, as a file that it reads, jax keeps the text alone.
+        if called := re.findall(r"^(?:ValueError|OSError): (.*)", str(error), re.MULTILINE):
+            raise SystemExit(f"{Path(sys.argv[0]).stem}: {called[-1]}") from error
+        raise
     except (ValueError, OSError, Diverged) as error:
         raised = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
         if isinstance(error, OSError) or any(map(raised.is_relative_to, OURS)):

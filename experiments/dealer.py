@@ -10,13 +10,16 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
+from experiments.deal import deal
 from experiments.devices import mesh_of_tasks
 from experiments.names import parse_names
+from fsjax.data.stored import fetched
 from fsjax.episodes import sample
 from fsjax.episodes.augment import warp_images
 from fsjax.episodes.missing import drop_modalities, narrow_views
 from fsjax.episodes.open_set import sample_open_episode
-from fsjax.types import Array, Episode, Key, Pool
+from fsjax.episodes.rows import sample_rows
+from fsjax.types import Array, Episode, Key, Labelled, Pool, Sample
 
 first_task = partial(jax.tree.map, lambda x: x[0])
 
@@ -42,12 +45,24 @@ def draw(config: ConfigDict) -> sample.Draw:
     return sample.draw_apart if config.apart else sample.draw_rows
 
 
-def training_tasks(config: ConfigDict, train: Pool) -> Callable[[Key], Episode]:
+def training_tasks(config: ConfigDict, train: Pool) -> Sample:
     """key -> a batch of training tasks, rows changed and modalities hidden as the config asks.
 
     Raises:
       ValueError: if more tasks than there are were to be seen through a single modality.
     """
+    shared = {"tasks": config.train.tasks, "changes": _changes(config)}
+    settings = episode_settings(config)["train"][0] | {"draw": draw(config)}
+    return deal(
+        sample.settle(_draw_tasks, **settings, **shared),
+        sample.settle(_change_tasks, **shared),
+        train,
+        mesh=mesh_of_tasks(config),
+    )
+
+
+def _changes(config: ConfigDict) -> tuple[tuple[Callable[..., Episode], tuple], ...]:
+    """What is done to a training task that has been drawn, each with its settings."""
     names, asked = parse_names(config.modalities), config.train
     if asked.alone + asked.cross > 1:
         raise ValueError(
@@ -61,32 +76,28 @@ def training_tasks(config: ConfigDict, train: Pool) -> Callable[[Key], Episode]:
         changes.append((drop_modalities, {"rate": asked.drop}))
     if len(names) > 1 and asked.alone + asked.cross:
         changes.append((narrow_views, {"alone": asked.alone, "cross": asked.cross}))
-    hashable = tuple((change, tuple(amounts.items())) for change, amounts in changes)
-    spread = {"tasks": asked.tasks, "mesh": mesh_of_tasks(config)}
-    settings = episode_settings(config)["train"][0] | spread
-    return sample.bind_pool(_changed, train, changes=hashable, draw=draw(config), **settings)
+    return tuple((change, tuple(amounts.items())) for change, amounts in changes)
 
 
-def _changed(
+def _keys(key: Key, tasks: int, changes: Sequence[tuple]) -> Array:
+    keys = jax.random.split(key, 1 + len(changes))
+    return jax.vmap(partial(jax.random.split, num=tasks), out_axes=1)(keys)  # [T, 1 + changes]
+
+
+def _draw_tasks(
     key: Key,
     rows: Pool,
     *,
-    changes: Sequence[tuple],
-    tasks: int,
+    read: Callable[[Episode], Episode],
     mesh: Mesh | None,
+    tasks: int,
+    changes: Sequence[tuple],
     **settings: Any,
 ) -> Episode:
-    """A batch of tasks, by each device those that it learns from."""
-    keys = jax.random.split(key, 1 + len(changes))
-    keys = jax.vmap(partial(jax.random.split, num=tasks), out_axes=1)(keys)  # [T, 1 + changes]
-
     def one(keys: Array, rows: Pool) -> Episode:
-        episode = sample.sample_episode(keys[0], rows, **settings)
-        for key, (change, amounts) in zip(keys[1:], changes, strict=True):
-            episode = change(key, episode, **dict(amounts))
-        return episode
+        return read(sample.sample_episode(keys[0], rows, **settings))
 
-    all_of = jax.vmap(one, in_axes=(0, None))
+    all_of, keys = jax.vmap(one, in_axes=(0, None)), _keys(key, tasks, changes)
     if mesh is None:
         return all_of(keys, rows)
     (axis,) = mesh.axis_names
@@ -100,13 +111,55 @@ def _changed(
     )
 
 
+def _change_tasks(
+    key: Key, batch: Episode, *, mesh: Mesh | None, tasks: int, changes: Sequence[tuple]
+) -> Episode:
+    def one(keys: Array, episode: Episode) -> Episode:
+        for key, (change, amounts) in zip(keys[1:], changes, strict=True):
+            episode = change(key, episode, **dict(amounts))
+        return episode
+
+    all_of = jax.vmap(one)
+    if mesh is not None:
+        spec = P(*mesh.axis_names)
+        all_of = jax.shard_map(all_of, mesh=mesh, in_specs=(spec, spec), out_specs=spec)
+    return all_of(_keys(key, tasks, changes), batch)
+
+
+def training_rows(config: ConfigDict, train: Pool) -> Sample:
+    """key -> rows of all training classes, for training that knows no episodes."""
+    return deal(sample.settle(_draw_rows, rows=config.train.rows), sample.settle(_as_drawn), train)
+
+
+def _draw_rows(
+    key: Key,
+    pool: Pool,
+    *,
+    read: Callable[[Labelled], Labelled],
+    mesh: None,
+    rows: int,
+) -> Labelled:
+    return read(sample_rows(key, pool, rows=rows))
+
+
+def _as_drawn(key: Key, batch: Labelled, *, mesh: None) -> Labelled:
+    return batch
+
+
 def episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:
     """key -> one episode of the given ways, shots and queries."""
-    return sample.bind_pool(sample.sample_episode, rows, draw=draw(config), **settings)
+    return _bound(sample.sample_episode, rows, draw=draw(config), **settings)
 
 
 def open_episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:
     """key -> one episode in which the queries of some classes are of none that it knows."""
-    return sample.bind_pool(
-        sample_open_episode, rows, draw=draw(config), unknown=config.test.unknown, **settings
-    )
+    asked = settings | {"unknown": config.test.unknown}
+    return _bound(sample_open_episode, rows, draw=draw(config), **asked)
+
+
+def _bound(one: Callable[..., Episode], rows: Pool, **settings: Any) -> Callable[[Key], Episode]:
+    return sample.bind_pool(_fetched, rows, one=one, **settings)
+
+
+def _fetched(key: Key, rows: Pool, *, one: Callable[..., Episode], **settings: Any) -> Episode:
+    return fetched(one(key, rows, **settings))

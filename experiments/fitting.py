@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, devices, hosts, jobs, results, trackers
+from experiments import build, dealer, devices, hosts, jobs, results, streaming, trackers
 from experiments.jobs import Job
 from experiments.progress import Progress
 from fsjax.encoders.multimodal import calibrate
@@ -44,9 +44,10 @@ def train(
     log = Log(job.config, folder, progress)
     state = restored(saved, job.config, job.state)
     log.resume(int(state.step))
+    elsewhere = streaming.is_stored_elsewhere(job.training.sample)
     state = run(
         state,
-        chunk=partial(in_chunks, job),
+        chunk=partial(streaming.in_chunks if elsewhere else in_chunks, job),
         num_steps=settings.steps,
         chunk_steps=settings.chunk,
         hooks=[*of_chunk(validates(job, validation), log), saved.save, *after],

@@ -10,6 +10,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments import build, dealer, devices
+from fsjax.data.stored import fetched
 from fsjax.encoders.multimodal import encode_pool
 from fsjax.evaluation.episodic import episode_logits, evaluate
 from fsjax.evaluation.figures import accuracy
@@ -52,7 +53,7 @@ def prepare(
     trained, rows = model, train
     fixed = base is not None and config.base.begins == "frozen"
     if fixed:
-        trained, rows = model.fast, encode_pool(model.module, base, train)
+        trained, rows = model.fast, encode_pool(model.module, base, train, read=fetched)
     tasks = dealer.training_tasks(config, rows)
     training = build.training(config, trained, rows, teacher)
     optimizer = build.optimizer(config)
@@ -171,7 +172,7 @@ def prepared(model: build.Model, params: Params, rows: Pool) -> tuple[Learner, P
     """A learner and rows that give the same figures, every row encoded once where that can be."""
     if model.fast is None:
         return model.learner, rows
-    return model.fast.learner, encode_pool(model.module, params["network"], rows)
+    return model.fast.learner, encode_pool(model.module, params["network"], rows, read=fetched)
 
 
 def evaluator(

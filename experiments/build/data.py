@@ -27,12 +27,15 @@ from fsjax.data.emoji import emoji
 
 DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
     "emoji": lambda data: emoji(),
-    "folder": lambda data: files.read_folder(data.path, image_size=data.image_size),
+    "folder": lambda data: files.read_folder(
+        data.path, image_size=data.image_size, stream=data.stream
+    ),
     "csv": lambda data: csv_table.read_csv(
         data.path,
         columns=parse_pairs(data.columns),
         label=data.label,
         sizes=files.Sizes(image=data.image_size),
+        stream=data.stream,
     ),
     "omniglot": lambda data: omniglot.read_omniglot(data.path, size=data.image_size),
     "grocery": lambda data: grocery.read_grocery(data.path),
@@ -44,8 +47,10 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
         label=data.label,
         parts=parse_names(data.parts),
         image_size=data.image_size,
+        stream=data.stream,
     ),
 }
+STREAMED = ("folder", "csv", "tfds")  # those whose rows can stay in their files
 # Of eighty classes these leave 20 each for validation and test.
 _HALVES = {"train": 0.5, "validation": 0.25, "test": 0.25}
 SPLITS = {
@@ -116,10 +121,15 @@ def read(config: ConfigDict) -> table.Table:
     """All classes of the data that a config names, with the modalities that it names.
 
     Raises:
-      ValueError: if the data lack a modality or a description.
+      ValueError: if the data lack a modality or a description, or cannot be streamed.
     """
     data = config.data.copy_and_resolve_references()
     data.path = located(data.path)
+    if data.stream and data.name not in STREAMED:
+        raise ValueError(
+            f"config.data.stream leaves the rows of {', '.join(STREAMED)} in their files, and not "
+            f"those of config.data.name={data.name!r}: set it to False"
+        )
     whole = named(DATA, data, "name")(data)
     described = parse_names(config.side) + parse_names(config.generation.side)
     whole = table.take_modalities(whole, parse_names(config.modalities), described)

@@ -13,11 +13,9 @@ from experiments.build.learners import EMBEDS, GENERATE, LEARNERS, TUNED
 from experiments.build.networks import computed
 from experiments.build.parts import DISTILLATION, Model
 from experiments.build.tasks import WATCH, Training, on_tasks
-from experiments.dealer import first_task
+from experiments.dealer import first_task, training_rows
 from experiments.names import named, parse_names, pick
 from fsjax.episodes.missing import see_through
-from fsjax.episodes.rows import sample_rows
-from fsjax.episodes.sample import bind_pool
 from fsjax.learners.embedding import embedded_rows
 from fsjax.learners.hallucinate import Hallucinator
 from fsjax.learners.maml import AdaptedTask, along_path
@@ -198,7 +196,7 @@ def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
             f"config.fusion={config.fusion!r} keeps apart: take another fusion"
         )
     network, classifier = model.network, head(config)
-    sample = bind_pool(sample_rows, train, rows=config.train.rows)
+    sample = training_rows(config, train)
     if idle := [name for name in ("warp", "drop", "cross", "alone") if config.train[name]]:
         raise ValueError(
             f"config.train.{idle[0]} changes episodes; supervised training has none: set it to 0"

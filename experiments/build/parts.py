@@ -127,4 +127,6 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
         return Model(module, network, make(network, config), None, weights)
 
     independent = config.norm not in ROWS_SHARE and config.learner in EMBEDS and not adapters
-    return of(module)._replace(fast=of(encoded(module)) if independent else None)
+    # What does not fit the memory as bytes does not fit it as so many floats.
+    grows = config.data.stream and "raw" in config.encoders.values()
+    return of(module)._replace(fast=of(encoded(module)) if independent and not grows else None)

@@ -38,6 +38,10 @@ def get_config() -> ConfigDict:
                 # Modalities at mean 0 and deviation 1, number by number, over the training rows.
                 "standardise": "",
                 "image_size": 32,  # folder, csv, omniglot, tfds
+                # folder, csv, tfds: images and sounds stay in their files until they are asked for,
+                # as is needed of data larger than memory.
+                "stream": False,
+                "ahead": 8,  # steps of training whose rows are then read ahead, at once
             },
             "modalities": "image,text,audio",
             # Modalities, and descriptions of classes, seen once through a published encoder whose

@@ -1,7 +1,6 @@
 """A CSV of things, with a row for each, as a table of arrays."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from fsjax.data.columns import Modality, cells_of, check_cells, find_modalities
 from fsjax.data.files import Sizes, read_file, read_lines
 from fsjax.data.preprocess import encode_texts
 from fsjax.data.sheet import Sheet, open_csv
+from fsjax.data.stored import Stored, loaded, stored
 from fsjax.data.table import Rows, Table
 
 BANDS = 32  # of the log-mel frames of `read_file`
@@ -21,7 +21,9 @@ def read_rows(
     modalities: Mapping[str, Modality],
     sizes: Sizes,
     rows: slice = slice(None),
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    *,
+    stream: bool = False,
+) -> tuple[dict[str, np.ndarray | Stored], dict[str, np.ndarray]]:
     """Reads rows of a sheet whose cells have been checked, files by several threads.
 
     Args:
@@ -29,6 +31,7 @@ def read_rows(
       modalities: what its columns are; a column that it lacks is missing in all rows.
       sizes: to which files and texts are fitted.
       rows: which of them, N.
+      stream: whether images and sounds stay in their files until they are asked for.
 
     Returns:
       values, modality -> [N, ...], zeros where missing, and present, modality -> [N].
@@ -38,17 +41,11 @@ def read_rows(
     """
     part = sheet._replace(rows=sheet.rows[rows], where=sheet.where[rows])
     values, present = {}, {}
-    with ThreadPoolExecutor() as threads:
-        for name, modality in modalities.items():
-            cells = cells_of(part, modality)
-            given = np.array([any(cell) for cell in cells])
-            one = _blank(modality, sizes)
-            values[name] = np.zeros((len(cells), *one.shape), one.dtype)
-            read = partial(_read, part, modality, cells, sizes)
-            places = np.flatnonzero(given).tolist()
-            for place, row in zip(places, threads.map(read, places), strict=True):
-                values[name][place] = row
-            present[name] = given.astype(np.float32)
+    for name, modality in modalities.items():
+        cells = cells_of(part, modality)
+        column = stored(len(cells), partial(_read, part, modality, cells, sizes))
+        values[name] = loaded(column, stream=stream)
+        present[name] = np.array([any(cell) for cell in cells], np.float32)
     return values, present
 
 
@@ -65,6 +62,8 @@ def _blank(modality: Modality, sizes: Sizes) -> np.ndarray:
 def _read(
     sheet: Sheet, modality: Modality, cells: Sequence[Sequence[str]], sizes: Sizes, row: int
 ) -> np.ndarray:
+    if not any(cells[row]):
+        return _blank(modality, sizes)
     if modality.kind == "numbers":
         return np.array([float(cell) for cell in cells[row]], np.float32)
     if modality.kind == "text":
@@ -107,6 +106,7 @@ def as_table(
     *,
     label: str = "label",
     group: str = "group",
+    stream: bool = False,
 ) -> Table:
     """Reads a sheet of labelled rows.
 
@@ -116,6 +116,7 @@ def as_table(
       sizes: to which files and texts are fitted.
       label: the column that names the class of a row.
       group: the column that names the group of a row, if there is one.
+      stream: as `read_rows` takes it.
 
     Returns:
       A table of one source, "rows", whose classes are sorted.
@@ -134,7 +135,7 @@ def as_table(
     if group in sheet.header:
         named = _filled(sheet, group, "name the group of every row, or remove the column")
         _, groups = np.unique(named, return_inverse=True)
-    values, present = read_rows(sheet, modalities, sizes)
+    values, present = read_rows(sheet, modalities, sizes, stream=stream)
     rows = Rows(values, present, labels.astype(np.int32), groups.astype(np.int32))
     return Table(tuple(classes.tolist()), {"rows": rows}, {})
 
@@ -146,6 +147,7 @@ def read_csv(
     label: str = "label",
     group: str = "group",
     sizes: Sizes | None = None,
+    stream: bool = False,
 ) -> Table:
     """Reads a data set with a row for each thing: files by their paths, texts and numbers.
 
@@ -158,6 +160,7 @@ def read_csv(
       label: the column that names the class of a row.
       group: the column that names the group of a row, if there is one.
       sizes: to which files and texts are fitted.
+      stream: as `read_rows` takes it.
 
     Returns:
       A table of one source, "rows": image [N, size, size, 3] uint8, audio [N, frames, 32]
@@ -170,4 +173,4 @@ def read_csv(
     sheet = open_csv(path)
     labels_of(sheet, label)
     found = find_modalities(sheet, columns, skip=(label, group))
-    return as_table(sheet, found, sizes or Sizes(), label=label, group=group)
+    return as_table(sheet, found, sizes or Sizes(), label=label, group=group, stream=stream)

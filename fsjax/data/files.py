@@ -3,7 +3,8 @@
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -13,6 +14,7 @@ import soundfile
 from PIL import Image, ImageOps
 
 from fsjax.data import preprocess
+from fsjax.data.stored import loaded, stored
 from fsjax.data.table import Table, rows
 
 T = TypeVar("T")
@@ -159,6 +161,7 @@ def read_folder(
     frames: int = 96,
     sample_rate: int = 16000,
     text_length: int = 64,
+    stream: bool = False,
 ) -> Table:
     """Reads a data set whose files lie in one folder for each class, `path/CLASS/FILE`.
 
@@ -171,6 +174,7 @@ def read_folder(
       frames: to which audio is cut or filled up, each 320 samples after the last.
       sample_rate: to which audio is resampled, in Hz.
       text_length: to which each line of a text file is cut or filled up, in bytes.
+      stream: whether images and sounds stay in their files until they are asked for.
 
     Returns:
       A table of the sources "image" ([N, image_size, image_size, 3] uint8), "audio" ([N,
@@ -188,11 +192,20 @@ def read_folder(
     classes, found = _find(Path(path))
     sources = {}
     for modality, of_class in sorted(found.items()):
-        files = [(i, file) for i, name in enumerate(classes) for file in of_class[name]]
-        blocks = [read_file(file, sizes) for _, file in files]
-        labels = np.repeat([i for i, _ in files], [len(block) for block in blocks])
-        sources[modality] = rows({modality: np.concatenate(blocks)}, labels)
+        files = [file for name in classes for file in of_class[name]]
+        labels = np.repeat(np.arange(len(classes)), [len(of_class[name]) for name in classes])
+        if modality == "text":
+            blocks = [read_file(file, sizes) for file in files]
+            labels = np.repeat(labels, [len(block) for block in blocks])
+            values = np.concatenate(blocks)
+        else:
+            values = loaded(stored(len(files), partial(_row_of, files, sizes)), stream=stream)
+        sources[modality] = rows({modality: values}, labels)
     return Table(tuple(classes), sources, {})
+
+
+def _row_of(files: Sequence[Path], sizes: Sizes, number: int) -> np.ndarray:
+    return read_file(files[number], sizes)[0]
 
 
 def load_arrays(path: Path, needed: set[str], optional: str = "") -> dict[str, np.ndarray]:

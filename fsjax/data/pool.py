@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fsjax.data.stored import Stored, is_stored
 from fsjax.data.table import Rows, Table
 from fsjax.types import Inputs, Pool, Source
 
 
 def make_pool(table: Table) -> Pool:
-    """Puts a table on the device, with the rows of each class listed.
+    """Puts a table on the device, with the rows of each class listed; stored rows stay there.
 
     Args:
       table: rows on the host; every class needs at least one row in every source.
@@ -87,10 +88,9 @@ def check_present(table: Table) -> None:
             )
 
 
-def _not_finite(x: np.ndarray) -> np.ndarray:
-    """[N, ...] -> [N] bool, whether a row holds NaN or Inf."""
-    x = np.asarray(x)
-    if not np.issubdtype(x.dtype, np.floating):
+def _not_finite(x: np.ndarray | Stored) -> np.ndarray:
+    """[N, ...] -> [N] bool, whether a row holds NaN or Inf; stored ones are checked when read."""
+    if is_stored(x) or not np.issubdtype(x.dtype, np.floating):
         return np.zeros(len(x), bool)
     return ~np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
 

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fsjax.data.stored import Stored, is_stored
+
 
 class Rows(NamedTuple):
     """The rows of one source: modalities that were recorded together."""
 
-    values: Mapping[str, np.ndarray]  # modality -> [N, ...]
+    values: Mapping[str, np.ndarray | Stored]  # modality -> [N, ...]
     present: Mapping[str, np.ndarray]  # modality -> [N] float32, 1 observed, 0 missing
     labels: np.ndarray  # [N] int32 index into the table's classes
     group: np.ndarray  # [N] int32 designer, speaker ...
@@ -24,7 +26,9 @@ class Table(NamedTuple):
 
 
 def rows(
-    values: Mapping[str, np.ndarray], labels: np.ndarray, group: np.ndarray | None = None
+    values: Mapping[str, np.ndarray | Stored],
+    labels: np.ndarray,
+    group: np.ndarray | None = None,
 ) -> Rows:
     """Rows with every modality observed; without `group`, each row is its own group."""
     count = len(labels)
@@ -110,10 +114,15 @@ def standardise(tables: Mapping[str, Table], names: tuple[str, ...]) -> dict[str
 
     Returns:
       split -> table, the modalities named as float32.
+
+    Raises:
+      ValueError: if rows of one of them are stored elsewhere.
     """
     moments = {}
     for source in tables["train"].sources.values():
         for name in set(names) & set(source.values):
+            if is_stored(source.values[name]):
+                raise ValueError(f"{name!r} is streamed, and cannot be standardised: leave it out")
             seen = source.values[name][source.present[name] > 0].astype(np.float32)
             deviation = seen.std(0)
             # One that differs by rounding alone does not vary.

@@ -1,6 +1,6 @@
 """Data sets that tensorflow-datasets has prepared, read without TensorFlow."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fsjax.data import preprocess
+from fsjax.data.stored import loaded, stored
 from fsjax.data.table import Table, rows
 
 Record = Mapping[str, Any]
@@ -22,6 +23,7 @@ def read_tfds(
     parts: Sequence[str] = (),
     image_size: int = 84,
     text_length: int = 64,
+    stream: bool = False,
 ) -> Table:
     """Reads a prepared data set of tensorflow-datasets, a row of every modality for each example.
 
@@ -33,6 +35,8 @@ def read_tfds(
       parts: splits of the data set to read; all of them unless named.
       image_size: side of the square to which images are fitted, in pixels.
       text_length: to which texts are cut or filled up, in bytes.
+      stream: whether images and sounds stay on the disk until they are asked for. For all else
+        every record is read once, without decoding its image.
 
     Returns:
       A table of one source, "rows": images [N, image_size, image_size, 3] uint8, text [N,
@@ -43,7 +47,7 @@ def read_tfds(
       ValueError: if it is in another file format, lacks a split or a feature, or a feature is of
         a kind that no encoder takes, or an example cannot be read.
     """
-    features, records = open_tfds(path, parts)
+    features, _ = open_tfds(path, parts)
     wanted = {label, *modalities.values()}
     if lacking := sorted(wanted - set(features)):
         raise ValueError(
@@ -51,26 +55,34 @@ def read_tfds(
         )
     sizes = {"Image": image_size, "Text": text_length}
     readers = {m: _reader(path, name, features[name], sizes) for m, name in modalities.items()}
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in readers}
-    labels = []
-    for number, record in enumerate(records):
-        labels.append(_class_name(features[label], record[label]))
-        for modality, read in readers.items():
-            try:
-                columns[modality].append(read(record[modalities[modality]]))
-            except Exception as error:  # damaged bytes make decoders raise almost anything
-                raise ValueError(
-                    f"{path}: feature {modalities[modality]} of example {number} cannot be read "
-                    f"as {modality} ({error}); prepare the data set again"
-                ) from error
+    images = {name for name, feature in features.items() if type(feature).__name__ == "Image"}
+
+    def without(images: set[str]) -> Sequence[Record]:
+        return open_tfds(path, parts, encoded=sorted(images))[1]
+
+    def row(records: Sequence[Record], modality: str, number: int) -> np.ndarray:
+        record = records[number]
+        try:
+            return readers[modality](record[modalities[modality]])
+        except Exception as error:  # damaged bytes make decoders raise almost anything
+            raise ValueError(
+                f"{path}: feature {modalities[modality]} of example {number} cannot be read "
+                f"as {modality} ({error}); prepare the data set again"
+            ) from error
+
+    labels = [_class_name(features[label], record[label]) for record in without(images)]
     classes, place = np.unique(labels, return_inverse=True)
-    values = {name: np.stack(column) for name, column in columns.items()}
+    columns = {
+        name: stored(len(labels), partial(row, without(images - {feature}), name))
+        for name, feature in modalities.items()
+    }
+    values = {name: loaded(column, stream=stream) for name, column in columns.items()}
     return Table(tuple(map(str, classes)), {"rows": rows(values, place)}, {})
 
 
 def open_tfds(
     path: str | Path, parts: Sequence[str] = (), *, encoded: Sequence[str] = ()
-) -> tuple[Mapping[str, Any], Iterator[Record]]:
+) -> tuple[Mapping[str, Any], Sequence[Record]]:
     """The features of a prepared data set, and its examples.
 
     Args:
@@ -110,18 +122,31 @@ def open_tfds(
             f"{path} is stored in a format that cannot be read without TensorFlow; prepare it "
             "once more with file_format='array_record'"
         ) from error
-    return features, _examples(path, sources)
+    return features, _Examples(path, sources)
 
 
-def _examples(path: Path, sources: Sequence[Sequence[Record]]) -> Iterator[Record]:
-    for source in sources:
-        for i in range(len(source)):
-            try:
-                yield source[i]
-            except Exception as error:  # damaged bytes make decoders raise almost anything
-                raise ValueError(
-                    f"{path}: example {i} cannot be read ({error}); prepare the data set again"
-                ) from error
+class _Examples(Sequence):
+    """The examples of all splits, one after the other; one that is damaged says where it is."""
+
+    def __init__(self, path: Path, sources: Sequence[Sequence[Record]]):
+        self._path, self._sources = path, sources
+        self._ends = np.cumsum([len(source) for source in sources])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, number: int) -> Record:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        place = int(np.searchsorted(self._ends, number, side="right"))
+        source = self._sources[place]
+        try:
+            return source[number - int(self._ends[place]) + len(source)]
+        except Exception as error:  # damaged bytes make decoders raise almost anything
+            raise ValueError(
+                f"{self._path}: example {number} cannot be read ({error}); prepare the data set "
+                "again"
+            ) from error
 
 
 def _class_name(feature: Any, value: Any) -> str:

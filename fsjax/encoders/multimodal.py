@@ -1,6 +1,6 @@
 """Encoders times fusion: a network over rows of several modalities."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import flax.linen as nn
@@ -109,7 +109,14 @@ def encoded(module: Multimodal) -> Multimodal:
     return Multimodal({name: Encoded() for name in module.encoders}, module.fusion)
 
 
-def encode_pool(module: Multimodal, params: Params, pool: Pool, *, batch: int = 256) -> Pool:
+def encode_pool(
+    module: Multimodal,
+    params: Params,
+    pool: Pool,
+    *,
+    batch: int = 256,
+    read: Callable[[Inputs], Inputs] = lambda rows: rows,
+) -> Pool:
     """Runs the encoders once over all rows of a pool.
 
     Valid for encoders whose output for a row does not depend on other rows: those with
@@ -120,6 +127,7 @@ def encode_pool(module: Multimodal, params: Params, pool: Pool, *, batch: int = 
       params: its parameters.
       pool: the rows of one split.
       batch: rows encoded at once, to bound the memory.
+      read: what is done to these before, as to read those that are stored elsewhere.
 
     Returns:
       The pool with Tokens for values, for the network `encoded(module)`. Of modalities that have
@@ -133,20 +141,26 @@ def encode_pool(module: Multimodal, params: Params, pool: Pool, *, batch: int = 
             return source._replace(inputs=inputs)
         # A frozen dictionary has a hash, which a static argument needs.
         part = Multimodal(FrozenDict({m: module.encoders[m] for m in inputs.values}), module.fusion)
-        return source._replace(inputs=_encode_rows(part, params, inputs, batch))
+        return source._replace(inputs=_encode_rows(part, params, inputs, batch, read))
 
     return pool._replace(sources={name: encode_source(s) for name, s in pool.sources.items()})
 
 
-@partial(jax.jit, static_argnames=("module", "batch"))
-def _encode_rows(module: Multimodal, params: Params, inputs: Inputs, batch: int) -> Inputs:
+@partial(jax.jit, static_argnames=("module", "batch", "read"))
+def _encode_rows(
+    module: Multimodal,
+    params: Params,
+    inputs: Inputs,
+    batch: int,
+    read: Callable[[Inputs], Inputs],
+) -> Inputs:
     rows = _rows(inputs)
     blocks = -(-rows // batch)
     # Clipped so that the last block repeats the last row: one shape, compiled once.
     index = jnp.minimum(jnp.arange(blocks * batch), rows - 1).reshape(blocks, batch)
 
     def encode(block: Array) -> dict[str, Tokens]:
-        some = jax.tree.map(lambda x: x[block], inputs)
+        some = read(jax.tree.map(lambda x: x[block], inputs))
         return module.apply({"params": params}, some, jnp.ones(batch), method="encode")
 
     tokens = jax.lax.map(encode, index)

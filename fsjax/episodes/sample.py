@@ -151,17 +151,22 @@ def bind_pool(
     Returns:
       key -> episode.
     """
-    return jax.tree_util.Partial(_Settled(sample, tuple(sorted(settings.items()))), pool)
+    return jax.tree_util.Partial(settle(sample, **settings), pool)
 
 
-class _Settled(NamedTuple):
+class Settled(NamedTuple):
     """A sampler with its settings; equal ones compile once, unlike functools.partial's."""
 
-    sample: Callable[..., Episode]
+    sample: Callable[..., Any]
     settings: tuple[tuple[str, Any], ...]
 
-    def __call__(self, pool: Pool, key: Key) -> Episode:
-        return self.sample(key, pool, **dict(self.settings))
+    def __call__(self, pool: Any, key: Key, **more: Any) -> Any:
+        return self.sample(key, pool, **dict(self.settings), **more)
+
+
+def settle(sample: Callable[..., Any], **settings: Any) -> Settled:
+    """A function of a key and a pool, or of what else is drawn from, with hashable settings."""
+    return Settled(sample, tuple(sorted(settings.items())))
 
 
 def _rows_of(source: Source, classes: Array) -> tuple[Array, Array, Array]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fsjax.types import Best, Key, Metrics, Objective, Params, Sample, TrainState
+from fsjax.types import Best, Key, Metrics, Objective, Params, Sample, Step, TrainState
 
 
 def init_state(key: Key, params: Params, optimizer: optax.GradientTransformation) -> TrainState:
@@ -23,6 +23,12 @@ def init_state(key: Key, params: Params, optimizer: optax.GradientTransformation
     zero = jnp.zeros((), jnp.int32)
     best = Best(params, jnp.asarray(-jnp.inf, jnp.float32), zero, zero)
     return TrainState(params, optimizer.init(params), key, zero, best)
+
+
+def step_keys(key: Key, step: Step) -> tuple[Key, Key]:
+    """The keys of one step of a run: of its batch, and of its objective."""
+    key_batch, key_objective = jax.random.split(jax.random.fold_in(key, step))
+    return key_batch, key_objective
 
 
 @partial(jax.jit, static_argnames=("objective", "optimizer", "num_steps"))
@@ -48,7 +54,7 @@ def train_chunk(
     """
 
     def step(state: TrainState, _):
-        key_batch, key_objective = jax.random.split(jax.random.fold_in(state.key, state.step))
+        key_batch, key_objective = step_keys(state.key, state.step)
         batch = sample(key_batch)
         gradients, metrics = objective(state.params, batch, key_objective, state.step)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)

@@ -88,6 +88,25 @@ def test_two_processes_train_as_one(tmp_path, job_flags):
     assert two["device"].startswith("4 x") and (tmp_path / "two" / "report.html").exists()
 
 
+@pytest.mark.slow
+def test_two_processes_stream_the_rows_of_their_tasks(tmp_path, job_flags, write_csv):
+    data = {"data.name": "csv", "data.path": write_csv(tmp_path), "data.image_size": 8}
+    data |= {
+        "data.columns": "image:image",
+        "modalities": "image",
+        "apart": False,
+        "encoders.image": "raw",
+    }
+    for name, processes in (("two", 2), ("one", 1)):
+        changes = {"devices": 4 if processes == 2 else 1, "data.stream": processes == 2}
+        changes |= {"train.steps": 2}
+        flags = job_flags(tmp_path / "data.npz", **TASKS | data | changes)
+        said = ended(start(flags, tmp_path / name, processes))
+        assert [code for _, code in said] == processes * [0], said
+    for two, one in zip(metrics(tmp_path / "two"), metrics(tmp_path / "one"), strict=True):
+        assert two == pytest.approx(one, rel=1e-4)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, job_flags):
     folder = tmp_path_factory.mktemp("hosts")

@@ -1,0 +1,69 @@
+"""Training on rows that are stored elsewhere, read while the steps before are computed."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from experiments import devices, jobs
+from experiments.deal import Deal, of_batch
+from experiments.jobs import Job
+from fsjax.data.stored import is_stored, read
+from fsjax.data.stream import stream
+from fsjax.training.state import step_keys, train_chunk
+from fsjax.types import Batch, Key, Metrics, Pool, Sample, TrainState
+
+
+def is_stored_elsewhere(sample: Sample) -> bool:
+    """Whether rows that a sampler draws are."""
+    return any(map(is_stored, jax.tree.leaves(sample, is_leaf=is_stored)))
+
+
+def in_chunks(job: Job, state: TrainState, steps: int) -> tuple[TrainState, Metrics]:
+    """Takes steps of the training of a job: the same ones as if its rows were on the device."""
+    sample, first, metrics = job.training.sample, int(state.step), []
+    batches = reader(sample, state.key)
+    for batch in stream(batches, first, first + steps, ahead=job.config.data.ahead):
+        given = {"sample": of_batch(sample, _put(job, batch))}
+        state, found = train_chunk(state, num_steps=1, **jobs.trains_with(job) | given)
+        metrics.append(found)
+        jax.block_until_ready(metrics[-2:][0])  # so that no more than two batches are there
+    return state, jax.tree.map(lambda *each: np.concatenate(each), *metrics)
+
+
+def reader(sample: Sample, key: Key) -> Callable[[int], Batch]:
+    """A step -> what `sample`, made by `deal`, draws for it: on the host, as on any device.
+
+    Of tasks that are spread over the devices of several processes it reads those of its own.
+    """
+    deal, (rows,) = sample.func, sample.args
+    host = jax.local_devices(backend="cpu")[0]
+    data = jax.random.key_data(key)
+    rows, data = jax.device_put(jax.tree.map(np.asarray, (rows, data)), host)
+
+    def batch(step: int) -> Batch:
+        drawn = jax.tree.map(np.asarray, _drawn(deal, rows, data, step))
+        return read(drawn if deal.mesh is None else jax.tree.map(_ours, drawn))
+
+    return batch
+
+
+@partial(jax.jit, static_argnames="deal")
+def _drawn(deal: Deal, rows: Pool, key_data: np.ndarray, step: int) -> Batch:
+    return deal.drawn(rows, step_keys(jax.random.wrap_key_data(key_data), step)[0])
+
+
+def _ours(x: np.ndarray) -> np.ndarray:
+    """The tasks [T, ...] that the devices of this process compute."""
+    return np.split(x, jax.process_count())[jax.process_index()]
+
+
+def _put(job: Job, batch: Batch) -> Batch:
+    mesh = job.training.sample.func.mesh
+    if mesh is None:
+        return devices.everywhere(job.config, batch)
+    spread = NamedSharding(mesh, P(*mesh.axis_names))
+    return jax.tree.map(partial(jax.make_array_from_process_local_data, spread), batch)

@@ -1,0 +1,92 @@
+"""A run on rows that stay in their files is the run on rows in memory."""
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import build, command, dealer, results, streaming, train
+from experiments.configs.emoji import get_config
+from experiments.deal import of_batch
+from fsjax.data.pool import make_pool
+from fsjax.training.state import step_keys
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, write_csv):
+    config = get_config()
+    path = write_csv(tmp_path_factory.mktemp("things"))
+    config.data.update(name="csv", path=str(path), image_size=8, stream=True, ahead=2)
+    config.update(modalities="image,tabular", fusion="concat", compare="", apart=False)
+    config.encoders.image = "raw"
+    config.train.update(steps=4, chunk=2, ways=4, queries=1, drop=0.2, warp=0.05)
+    config.validation.update(ways=4, queries=1, episodes=8)
+    config.test.update(settings=((3, 1),), episodes=20)
+    return config
+
+
+def in_memory(config):
+    other = config.copy_and_resolve_references()
+    other.data.stream = False
+    return other
+
+
+def learned(workdir):
+    lines = results.read_lines(workdir / "models" / "concat" / "metrics.jsonl")
+    return [{k: v for k, v in line.items() if k != "minutes"} for line in lines]
+
+
+def test_killed_and_resumed_it_learns_and_answers_as_from_memory(config, tmp_path, monkeypatch):
+    save = train.fitting.Checkpoints.save
+
+    def die(self, state, metrics=None):
+        save(self, state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.fitting.Checkpoints, "save", die)
+    with pytest.raises(KeyboardInterrupt):
+        train.train(config, tmp_path / "streamed")
+    monkeypatch.undo()
+    train.train(config, tmp_path / "streamed")
+    train.train(in_memory(config), tmp_path / "memory")
+    lines = [learned(tmp_path / name) for name in ("streamed", "memory")]
+    for one, other in zip(*lines, strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
+    one, other = (
+        np.load(tmp_path / name / "episodes" / "concat_3w1s_2q_20.npz")
+        for name in ("streamed", "memory")
+    )
+    for name in one.files:
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", [dealer.training_tasks, dealer.training_rows])
+def test_its_batches_are_those_of_memory_to_the_bit(config, sampler):
+    key = jax.random.key(3)
+    batch_key, _ = step_keys(key, 5)
+    elsewhere, here = (
+        sampler(variant, make_pool(build.tables(variant)["train"]))
+        for variant in (config, in_memory(config))
+    )
+    assert streaming.is_stored_elsewhere(elsewhere) and not streaming.is_stored_elsewhere(here)
+    read_ahead = streaming.reader(elsewhere, key)(5)
+    expected = jax.jit(lambda sample, key: sample(key))(here, batch_key)
+    for sample in (elsewhere, of_batch(elsewhere, read_ahead)):
+        found = jax.jit(lambda sample, key: sample(key))(sample, batch_key)
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_a_damaged_file_is_named_when_it_is_needed(config, tmp_path, write_csv):
+    broken = config.copy_and_resolve_references()
+    broken.data.path = str(write_csv(tmp_path))
+    train_classes = build.tables(broken)["train"].classes
+    for name in train_classes:
+        (tmp_path / f"{name}_3.png").write_bytes(b"no picture")
+    with pytest.raises(SystemExit, match=r"line \d+, column image: .*_3.png cannot be read as"):
+        command.briefly(lambda argv: train.train(broken, *argv), [tmp_path / "work"])
+
+
+def test_data_that_have_no_files_of_rows(config):
+    other = config.copy_and_resolve_references()
+    other.data.name = "npz"
+    with pytest.raises(ValueError, match=r"stream leaves the rows of folder, csv, tfds in .*'npz'"):
+        build.tables(other)
