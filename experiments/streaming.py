@@ -4,17 +4,18 @@ from collections.abc import Callable
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from experiments import devices, jobs
-from experiments.deal import Deal, of_batch
+from experiments.deal import Deal, of_batches
 from experiments.jobs import Job
 from fsjax.data.stored import is_stored, read
 from fsjax.data.stream import stream
 from fsjax.training.state import step_keys, train_chunk
-from fsjax.types import Batch, Key, Metrics, Pool, Sample, TrainState
+from fsjax.types import Array, Batch, Key, Metrics, Pool, Sample, TrainState
 
 
 def is_stored_elsewhere(sample: Sample) -> bool:
@@ -24,14 +25,25 @@ def is_stored_elsewhere(sample: Sample) -> bool:
 
 def in_chunks(job: Job, state: TrainState, steps: int) -> tuple[TrainState, Metrics]:
     """Takes steps of the training of a job: the same ones as if its rows were on the device."""
-    sample, first, metrics = job.training.sample, int(state.step), []
-    batches = reader(sample, state.key)
-    for batch in stream(batches, first, first + steps, ahead=job.config.data.ahead):
-        given = {"sample": of_batch(sample, _put(job, batch))}
-        state, found = train_chunk(state, num_steps=1, **jobs.trains_with(job) | given)
+    sample, first, ahead = job.training.sample, int(state.step), job.config.data.ahead
+    # A loop of some steps is compiled to a faster program than a single step (by a fifth, on CPU).
+    together = max(n for n in range(1, max(ahead, 1) + 1) if steps % n == 0)
+    batches = stream(
+        reader(sample, state.key), first, first + steps, ahead=ahead, together=together
+    )
+    metrics = []
+    for some in batches:
+        keys = _batch_keys(state.key, state.step + jnp.arange(together))
+        given = {"sample": of_batches(sample, keys, _put(job, some))}
+        state, found = train_chunk(state, num_steps=together, **jobs.trains_with(job) | given)
         metrics.append(found)
-        jax.block_until_ready(metrics[-2:][0])  # so that no more than two batches are there
+        jax.block_until_ready(metrics[-2:][0])  # so that no more than two of them are there
     return state, jax.tree.map(lambda *each: np.concatenate(each), *metrics)
+
+
+@jax.jit
+def _batch_keys(key: Key, steps: Array) -> Key:
+    return jax.vmap(lambda step: step_keys(key, step)[0])(steps)
 
 
 def reader(sample: Sample, key: Key) -> Callable[[int], Batch]:
@@ -61,9 +73,10 @@ def _ours(x: np.ndarray) -> np.ndarray:
     return np.split(x, jax.process_count())[jax.process_index()]
 
 
-def _put(job: Job, batch: Batch) -> Batch:
+def _put(job: Job, batches: Batch) -> Batch:
+    """The batches [n, T, ...] of some steps, on the devices that compute their tasks."""
     mesh = job.training.sample.func.mesh
     if mesh is None:
-        return devices.everywhere(job.config, batch)
-    spread = NamedSharding(mesh, P(*mesh.axis_names))
-    return jax.tree.map(partial(jax.make_array_from_process_local_data, spread), batch)
+        return devices.everywhere(job.config, batches)
+    spread = NamedSharding(mesh, P(None, *mesh.axis_names))
+    return jax.tree.map(partial(jax.make_array_from_process_local_data, spread), batches)

@@ -26,11 +26,16 @@ def max_pool2x2(x: Array) -> Array:
       [B, H // 2, W // 2, C]; equal maxima share the gradient.
 
     Raises:
-      ValueError: x does not have rank 4.
+      ValueError: x does not have rank 4, or nothing would be left of its maps.
     """
     if x.ndim != 4:
         raise ValueError(f"max_pool2x2 takes x [B, H, W, C], got {jax.typeof(x)}")
     height, width = (size // 2 * 2 for size in x.shape[1:3])
+    if not height * width:
+        raise ValueError(
+            f"maps of {x.shape[1]} x {x.shape[2]} are too small to be pooled once more: give "
+            "larger images, or an encoder that pools less often"
+        )
     return _pool(x[:, :height, :width])
 
 

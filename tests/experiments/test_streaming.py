@@ -1,12 +1,13 @@
 """A run on rows that stay in their files is the run on rows in memory."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import build, command, dealer, results, streaming, train
 from experiments.configs.emoji import get_config
-from experiments.deal import of_batch
+from experiments.deal import of_batches
 from fsjax.data.pool import make_pool
 from fsjax.training.state import step_keys
 
@@ -68,9 +69,12 @@ def test_its_batches_are_those_of_memory_to_the_bit(config, sampler):
         for variant in (config, in_memory(config))
     )
     assert streaming.is_stored_elsewhere(elsewhere) and not streaming.is_stored_elsewhere(here)
-    read_ahead = streaming.reader(elsewhere, key)(5)
+    read_ahead = jax.tree.map(
+        lambda *x: np.stack(x), *map(streaming.reader(elsewhere, key), (4, 5))
+    )
+    keys = jnp.stack([step_keys(key, step)[0] for step in (4, 5)])
     expected = jax.jit(lambda sample, key: sample(key))(here, batch_key)
-    for sample in (elsewhere, of_batch(elsewhere, read_ahead)):
+    for sample in (elsewhere, of_batches(elsewhere, keys, read_ahead)):
         found = jax.jit(lambda sample, key: sample(key))(sample, batch_key)
         jax.tree.map(np.testing.assert_array_equal, found, expected)
 
