@@ -50,7 +50,6 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
         stream=data.stream,
     ),
 }
-STREAMED = ("folder", "csv", "tfds")  # those whose rows can stay in their files
 # Of eighty classes these leave 20 each for validation and test.
 _HALVES = {"train": 0.5, "validation": 0.25, "test": 0.25}
 SPLITS = {
@@ -89,7 +88,8 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
     check_conditions(config, parts["test"])
     # Embedded before they are split, rows are the same to the cache in whatever split they are.
     parts = _parts(config, embedded(whole, frozen)) if frozen else parts
-    return table.standardise(parts, _standardised(config))
+    parts = table.standardise(parts, _standardised(config))
+    return {s: table.on_host(part) for s, part in parts.items()} if config.data.stream else parts
 
 
 def _parts(config: ConfigDict, whole: table.Table) -> dict[str, table.Table]:
@@ -121,15 +121,10 @@ def read(config: ConfigDict) -> table.Table:
     """All classes of the data that a config names, with the modalities that it names.
 
     Raises:
-      ValueError: if the data lack a modality or a description, or cannot be streamed.
+      ValueError: if the data lack a modality or a description.
     """
     data = config.data.copy_and_resolve_references()
     data.path = located(data.path)
-    if data.stream and data.name not in STREAMED:
-        raise ValueError(
-            f"config.data.stream leaves the rows of {', '.join(STREAMED)} in their files, and not "
-            f"those of config.data.name={data.name!r}: set it to False"
-        )
     whole = named(DATA, data, "name")(data)
     described = parse_names(config.side) + parse_names(config.generation.side)
     whole = table.take_modalities(whole, parse_names(config.modalities), described)

@@ -38,8 +38,8 @@ def get_config() -> ConfigDict:
                 # Modalities at mean 0 and deviation 1, number by number, over the training rows.
                 "standardise": "",
                 "image_size": 32,  # folder, csv, omniglot, tfds
-                # folder, csv, tfds: images and sounds stay in their files until they are asked for,
-                # as is needed of data larger than memory.
+                # Images and sounds stay off the device until they are asked for: in the files of a
+                # folder, csv or tfds, in the memory of the host of all other data.
                 "stream": False,
                 "ahead": 8,  # steps of training whose rows are then read ahead, at once
             },

@@ -63,7 +63,8 @@ def stored(count: int, read: Callable[[int], np.ndarray]) -> Stored:
       read: the number of a row, below N -> the row, of the same shape and type as all others.
     """
     first = read(0)
-    return Stored(np.arange(count, dtype=np.int32), Store(first.shape, first.dtype, read))
+    dtype = jax.dtypes.canonicalize_dtype(first.dtype)  # what a program can be given
+    return Stored(np.arange(count, dtype=np.int32), Store(first.shape, dtype, read))
 
 
 def loaded(rows: Stored, *, stream: bool) -> np.ndarray | Stored:
@@ -112,7 +113,7 @@ def _read(store: Store, numbers: Array | np.ndarray, each: Callable[..., Any]) -
 
 def _row(store: Store, number: int) -> np.ndarray:
     row = store.read(number)
-    if row.shape != store.shape or row.dtype != store.dtype:
+    if row.shape != store.shape or jax.dtypes.canonicalize_dtype(row.dtype) != store.dtype:
         raise ValueError(
             f"row {number} has shape {row.shape} and type {row.dtype}, and the first has "
             f"{store.shape} and {store.dtype}; store rows that are alike"

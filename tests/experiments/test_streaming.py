@@ -9,6 +9,7 @@ from experiments import build, command, dealer, results, streaming, train
 from experiments.configs.emoji import get_config
 from experiments.deal import of_batches
 from fsjax.data.pool import make_pool
+from fsjax.data.stored import is_stored
 from fsjax.training.state import step_keys
 
 
@@ -89,8 +90,15 @@ def test_a_damaged_file_is_named_when_it_is_needed(config, tmp_path, write_csv):
         command.briefly(lambda argv: train.train(broken, *argv), [tmp_path / "work"])
 
 
-def test_data_that_have_no_files_of_rows(config):
-    other = config.copy_and_resolve_references()
-    other.data.name = "npz"
-    with pytest.raises(ValueError, match=r"stream leaves the rows of folder, csv, tfds in .*'npz'"):
-        build.tables(other)
+def test_data_without_files_of_rows_stay_on_the_host(config, write_npz, tmp_path):
+    data = {"name": "npz", "path": str(write_npz(tmp_path / "data.npz"))}
+    data |= {"columns": "image:pictures,tabular:numbers"}
+    variants = config.copy_and_resolve_references(), in_memory(config)
+    streamed, held = ({**build.tables(_with(v, data))["train"].sources}["rows"] for v in variants)
+    assert is_stored(streamed.values["image"]) and not is_stored(streamed.values["tabular"])
+    np.testing.assert_array_equal(streamed.values["image"], held.values["image"])
+
+
+def _with(config, data):
+    config.data.update(data)
+    return config
