@@ -19,6 +19,7 @@ from fsjax.episodes.augment import warp_images
 from fsjax.episodes.missing import drop_modalities, narrow_views
 from fsjax.episodes.open_set import sample_open_episode
 from fsjax.episodes.rows import sample_rows
+from fsjax.training.sharding import Divided, fetch_rows
 from fsjax.types import Array, Episode, Key, Labelled, Pool, Sample
 
 first_task = partial(jax.tree.map, lambda x: x[0])
@@ -45,7 +46,7 @@ def draw(config: ConfigDict) -> sample.Draw:
     return sample.draw_apart if config.apart else sample.draw_rows
 
 
-def training_tasks(config: ConfigDict, train: Pool) -> Sample:
+def training_tasks(config: ConfigDict, train: Pool | Divided) -> Sample:
     """key -> a batch of training tasks, rows changed and modalities hidden as the config asks.
 
     Raises:
@@ -56,7 +57,7 @@ def training_tasks(config: ConfigDict, train: Pool) -> Sample:
     return deal(
         sample.settle(_draw_tasks, **settings, **shared),
         sample.settle(_change_tasks, **shared),
-        train,
+        train if isinstance(train, Divided) else Divided(train, {}),
         mesh=mesh_of_tasks(config),
     )
 
@@ -86,7 +87,7 @@ def _keys(key: Key, tasks: int, changes: Sequence[tuple]) -> Array:
 
 def _draw_tasks(
     key: Key,
-    rows: Pool,
+    rows: Divided,
     *,
     read: Callable[[Episode], Episode],
     mesh: Mesh | None,
@@ -94,21 +95,21 @@ def _draw_tasks(
     changes: Sequence[tuple],
     **settings: Any,
 ) -> Episode:
-    def one(keys: Array, rows: Pool) -> Episode:
-        return read(sample.sample_episode(keys[0], rows, **settings))
+    def one(keys: Array, pool: Pool) -> Episode:
+        return read(sample.sample_episode(keys[0], pool, **settings))
 
     all_of, keys = jax.vmap(one, in_axes=(0, None)), _keys(key, tasks, changes)
     if mesh is None:
-        return all_of(keys, rows)
+        return all_of(keys, rows.pool)
     (axis,) = mesh.axis_names
 
-    def of_device(keys: Array, rows: Pool) -> Episode:
-        return all_of(keys, jax.tree.map(lambda x: lax.pcast(x, axis, to="varying"), rows))
+    def of_device(keys: Array, rows: Divided) -> Episode:
+        pool = jax.tree.map(lambda x: lax.pcast(x, axis, to="varying"), rows.pool)
+        return fetch_rows(all_of(keys, pool), rows.shards, axis)
 
     # Left to the compiler every device would draw all tasks: it cannot divide a top_k.
-    return jax.shard_map(of_device, mesh=mesh, in_specs=(P(axis), P()), out_specs=P(axis))(
-        keys, rows
-    )
+    specs = {"in_specs": (P(axis), Divided(P(), P(axis))), "out_specs": P(axis)}
+    return jax.shard_map(of_device, mesh=mesh, **specs)(keys, rows)
 
 
 def _change_tasks(

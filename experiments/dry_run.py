@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, devices, jobs, teaching
+from experiments import build, dealer, devices, dividing, jobs, teaching
 from fsjax.data.pool import make_pool
 from fsjax.training.state import train_chunk
 from fsjax.types import Params, Pool
@@ -29,7 +29,8 @@ def plan(config: ConfigDict) -> str:
       ValueError: as `experiments.train.train`, if config and data do not fit.
     """
     tables = build.tables(config)
-    pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
+    pools = {s: devices.everywhere(config, make_pool(tables[s])) for s in build.HELD_OUT}
+    pools["train"] = dividing.training_pool(config, tables["train"])
     base, told = None, []
     teaching.in_order(config)
     if config.base.steps:

@@ -26,6 +26,7 @@ from experiments import (
     command,
     conditions,
     devices,
+    dividing,
     dry_run,
     fitting,
     hosts,
@@ -80,7 +81,8 @@ def begin(config: ConfigDict, workdir: Path, stop: Stop) -> Iterator[Begun]:
     with lock.held(workdir), Board(quiet=not hosts.is_first()) as board:
         results.open_workdir(workdir, results.plain(config))
         inputs.note(workdir, tables["train"])
-        pools = {s: devices.everywhere(config, make_pool(part)) for s, part in tables.items()}
+        pools = {s: devices.everywhere(config, make_pool(tables[s])) for s in build.HELD_OUT}
+        pools["train"] = dividing.training_pool(config, tables["train"])
         run = Begun(config, workdir, order, threads, tables, pools, None, board, stop)
         yield _with_base(run) if config.base.steps else run
 

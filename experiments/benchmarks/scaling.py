@@ -22,8 +22,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments import build, command, devices, jobs
-from fsjax.data.pool import make_pool
+from experiments import build, command, devices, dividing, jobs
 from fsjax.training.state import train_chunk
 
 ON = flags.DEFINE_integer("on", 0, "So many devices, in this process.")
@@ -60,8 +59,7 @@ def measure(config: ConfigDict, number: int) -> Cost:
     config.devices = number
     config.train.tasks *= number
     devices.cores_as_devices(config)
-    pool = devices.everywhere(config, make_pool(build.tables(config)["train"]))
-    job = jobs.prepare(config, pool)
+    job = jobs.prepare(config, dividing.training_pool(config, build.tables(config)["train"]))
     program = train_chunk.lower(job.state, num_steps=STEPS, **jobs.trains_with(job)).compile()
     sample = job.training.sample
     times = []

@@ -1,6 +1,15 @@
 """From a config to parts: the only place where names become factories."""
 
-from experiments.build.data import DATA, PRETRAINED, SPLITS, base_tables, encoders, read, tables
+from experiments.build.data import (
+    DATA,
+    HELD_OUT,
+    PRETRAINED,
+    SPLITS,
+    base_tables,
+    encoders,
+    read,
+    tables,
+)
 from experiments.build.distilling import MATCHES, Teacher
 from experiments.build.generation import CRITICS, GENERATORS, TRIPLETS, generator
 from experiments.build.heads import (
@@ -41,6 +50,7 @@ __all__ = [
     "GENERATE",
     "GENERATORS",
     "HEADS",
+    "HELD_OUT",
     "LATE",
     "LEARNERS",
     "LOSSES",

@@ -57,6 +57,7 @@ SPLITS = {
     "halves": partial(splits.split_by_rank, fractions=_HALVES),
     "alphabet": omniglot.split_by_alphabet,
 }
+HELD_OUT = ("validation", "test")
 PRETRAINED: dict[str, Callable[[], pretrained.Pretrained]] = {
     "efficientnet_lite0": pretrained.efficientnet_lite0,
     "minilm": pretrained.minilm,

@@ -42,6 +42,9 @@ def get_config() -> ConfigDict:
                 # folder, csv or tfds, in the memory of the host of all other data.
                 "stream": False,
                 "ahead": 8,  # steps of training whose rows are then read ahead, at once
+                # On several devices: each keeps a part of the training images and sounds, in place
+                # of all, and devices give each other what a step draws.
+                "divide": False,
             },
             "modalities": "image,text,audio",
             # Modalities, and descriptions of classes, seen once through a published encoder whose

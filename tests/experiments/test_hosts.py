@@ -89,7 +89,8 @@ def test_two_processes_train_as_one(tmp_path, job_flags):
 
 
 @pytest.mark.slow
-def test_two_processes_stream_the_rows_of_their_tasks(tmp_path, job_flags, write_csv):
+@pytest.mark.parametrize("how", ["stream", "divide"])
+def test_two_processes_read_or_keep_the_rows_of_their_tasks(tmp_path, job_flags, write_csv, how):
     data = {"data.name": "csv", "data.path": write_csv(tmp_path), "data.image_size": 8}
     data |= {
         "data.columns": "image:image",
@@ -98,7 +99,7 @@ def test_two_processes_stream_the_rows_of_their_tasks(tmp_path, job_flags, write
         "encoders.image": "raw",
     }
     for name, processes in (("two", 2), ("one", 1)):
-        changes = {"devices": 4 if processes == 2 else 1, "data.stream": processes == 2}
+        changes = {"devices": 4 if processes == 2 else 1, f"data.{how}": processes == 2}
         changes |= {"train.steps": 2}
         flags = job_flags(tmp_path / "data.npz", **TASKS | data | changes)
         said = ended(start(flags, tmp_path / name, processes))
