@@ -1,6 +1,6 @@
 """Samplers in two steps, between which rows that are stored elsewhere are read."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from fsjax.data.stored import fetched
 from fsjax.episodes.sample import Settled
-from fsjax.types import Batch, Key, Pool, Sample
+from fsjax.types import Batch, Key, Sample
 
 
 class Deal(NamedTuple):
@@ -18,10 +18,10 @@ class Deal(NamedTuple):
     change: Settled  # key, batch, *, mesh -> batch
     mesh: Mesh | None  # over whose devices the tasks of a batch are spread
 
-    def __call__(self, rows: Pool, key: Key) -> Batch:
+    def __call__(self, rows: Any, key: Key) -> Batch:
         return self.given(self.draw(rows, key, read=fetched, mesh=self.mesh), key)
 
-    def drawn(self, rows: Pool, key: Key) -> Batch:
+    def drawn(self, rows: Any, key: Key) -> Batch:
         """A batch, stored rows by their numbers alone, on one device."""
         return self.draw(rows, key, read=lambda batch: batch, mesh=None)
 
@@ -30,8 +30,8 @@ class Deal(NamedTuple):
         return self.change(batch, key, mesh=self.mesh)
 
 
-def deal(draw: Settled, change: Settled, rows: Pool, *, mesh: Mesh | None = None) -> Sample:
-    """A sampler of batches of rows, wherever they are."""
+def deal(draw: Settled, change: Settled, rows: Any, *, mesh: Mesh | None = None) -> Sample:
+    """A sampler of batches of rows, wherever they are: of a pool as `draw` takes it."""
     return jax.tree_util.Partial(Deal(draw, change, mesh), rows)
 
 

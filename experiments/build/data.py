@@ -90,7 +90,7 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
     # Embedded before they are split, rows are the same to the cache in whatever split they are.
     parts = _parts(config, embedded(whole, frozen)) if frozen else parts
     parts = table.standardise(parts, _standardised(config))
-    return {s: table.on_host(part) for s, part in parts.items()} if config.data.stream else parts
+    return {s: pool.on_host(part) for s, part in parts.items()} if config.data.stream else parts
 
 
 def _parts(config: ConfigDict, whole: table.Table) -> dict[str, table.Table]:

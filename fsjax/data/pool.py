@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fsjax.data.stored import Stored, is_stored
+from fsjax.data.stored import Stored, is_stored, loaded, stored
 from fsjax.data.table import Rows, Table
 from fsjax.types import Inputs, Pool, Source
 
@@ -31,6 +31,24 @@ def make_pool(table: Table) -> Pool:
     side = {name: jnp.asarray(x) for name, x in table.side.items()}
     ones = {name: jnp.ones(len(table.classes)) for name in side}
     return Pool(sources, Inputs(side, ones))
+
+
+def on_host(table: Table) -> Table:
+    """A table whose images and sounds a pool leaves where they are, until they are asked for.
+
+    Raises:
+      ValueError: if a value is NaN or infinite.
+    """
+    check_finite(table)
+
+    def keep(source: Rows) -> Rows:
+        values = {
+            name: x if is_stored(x) else loaded(stored(len(x), x.__getitem__), stream=True)
+            for name, x in source.values.items()
+        }
+        return source._replace(values=values)
+
+    return table._replace(sources={name: keep(s) for name, s in table.sources.items()})
 
 
 def _make_source(name: str, rows: Rows, classes: tuple[str, ...]) -> Source:
@@ -89,7 +107,7 @@ def check_present(table: Table) -> None:
 
 
 def _not_finite(x: np.ndarray | Stored) -> np.ndarray:
-    """[N, ...] -> [N] bool, whether a row holds NaN or Inf; stored ones are checked when read."""
+    """[N, ...] -> [N] bool, whether a row holds NaN or Inf; who reads stored ones looks."""
     if is_stored(x) or not np.issubdtype(x.dtype, np.floating):
         return np.zeros(len(x), bool)
     return ~np.isfinite(x).all(axis=tuple(range(1, x.ndim)))

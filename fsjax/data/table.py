@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fsjax.data.stored import Stored, is_stored, loaded, stored
+from fsjax.data.stored import Stored, is_stored
 
 
 class Rows(NamedTuple):
@@ -103,19 +103,6 @@ def take_modalities(table: Table, names: tuple[str, ...], side: tuple[str, ...] 
     return Table(
         table.classes, {name: source for name, source in kept.items() if source.values}, described
     )
-
-
-def on_host(table: Table) -> Table:
-    """A table whose images and sounds stay where they are until they are asked for."""
-
-    def keep(source: Rows) -> Rows:
-        values = {
-            name: x if is_stored(x) else loaded(stored(len(x), x.__getitem__), stream=True)
-            for name, x in source.values.items()
-        }
-        return source._replace(values=values)
-
-    return table._replace(sources={name: keep(s) for name, s in table.sources.items()})
 
 
 def standardise(tables: Mapping[str, Table], names: tuple[str, ...]) -> dict[str, Table]:

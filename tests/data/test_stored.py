@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax.data.pool import make_pool
+from fsjax.data.pool import make_pool, on_host
 from fsjax.data.stored import Stored, fetched, loaded, read, stored
 from fsjax.data.table import Table, rows, standardise, take_classes
 from fsjax.episodes.sample import sample_tasks
@@ -82,6 +82,13 @@ def test_what_cannot_be_is_said():
     ragged = stored(2, lambda i: PIXELS[0, : 2 - i])
     with pytest.raises(ValueError, match=r"row 1 has shape \(1, .* first has \(2, 2, 3\)"):
         np.asarray(ragged)
-    spoilt = stored(3, lambda i: np.full((2, 2), np.nan if i == 2 else 0.0, np.float32))
-    with pytest.raises(ValueError, match="row 2 holds NaN"):
-        read(spoilt)
+    spoilt = np.where(np.arange(12) == 2, np.nan, PIXELS.T).T
+    with pytest.raises(ValueError, match=r"1 rows of modality 'image' .* row 2"):
+        on_host(table_of(spoilt))
+
+
+def test_arrays_stay_on_the_host():
+    kept = on_host(table_of(PIXELS.astype(np.float64))).sources["rows"].values
+    assert isinstance(kept["image"], Stored) and isinstance(kept["n"], np.ndarray)
+    assert kept["image"].dtype == np.float32  # as on a device
+    np.testing.assert_array_equal(np.asarray(kept["image"]), PIXELS)
