@@ -85,8 +85,8 @@ def everywhere(config: ConfigDict, arrays: Any) -> Any:
         return arrays
     sharding = NamedSharding(spread, P())
 
-    def put(x: Array) -> Array:
-        if not x.is_fully_addressable:  # of all processes already
+    def put(x: Array | np.ndarray) -> Array:
+        if isinstance(x, Array) and not x.is_fully_addressable:  # of all processes already
             return x
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(put(jax.random.key_data(x)))

@@ -89,8 +89,12 @@ def test_two_processes_train_as_one(tmp_path, job_flags):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["stream", "divide"])
-def test_two_processes_read_or_keep_the_rows_of_their_tasks(tmp_path, job_flags, write_csv, how):
+@pytest.mark.parametrize(
+    ("how", "objective"), [("stream", "own"), ("stream", "supervised"), ("divide", "own")]
+)
+def test_two_processes_read_or_keep_the_rows_of_their_tasks(
+    tmp_path, job_flags, write_csv, how, objective
+):
     data = {"data.name": "csv", "data.path": write_csv(tmp_path), "data.image_size": 8}
     data |= {
         "data.columns": "image:image",
@@ -100,7 +104,7 @@ def test_two_processes_read_or_keep_the_rows_of_their_tasks(tmp_path, job_flags,
     }
     for name, processes in (("two", 2), ("one", 1)):
         changes = {"devices": 4 if processes == 2 else 1, f"data.{how}": processes == 2}
-        changes |= {"train.steps": 2}
+        changes |= {"train.steps": 2, "objective": objective}
         flags = job_flags(tmp_path / "data.npz", **TASKS | data | changes)
         said = ended(start(flags, tmp_path / name, processes))
         assert [code for _, code in said] == processes * [0], said
