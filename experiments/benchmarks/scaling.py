@@ -29,7 +29,18 @@ ON = flags.DEFINE_integer("on", 0, "So many devices, in this process.")
 NUMBERS = (1, 2, 4, 8)
 STEPS, REPEATS = 4, 5
 KINDS = "all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute"
-BYTES = {"pred": 1, "s32": 4, "u32": 4, "f32": 4, "bf16": 2, "f16": 2, "s64": 8, "f64": 8}
+BYTES = {
+    "pred": 1,
+    "s8": 1,
+    "u8": 1,
+    "s32": 4,
+    "u32": 4,
+    "f32": 4,
+    "bf16": 2,
+    "f16": 2,
+    "s64": 8,
+    "f64": 8,
+}
 HEADER = "devices   flops of each          collectives        KiB    ms a step  ms a device"
 
 
