@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fsjax.data import files, preprocess
+from fsjax.data.stored import is_stored
 
 DATA = Path(os.environ.get("FSJAX_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -76,6 +77,18 @@ def test_every_known_ending_is_read_in_either_case(tmp_path, ending):
     table = read(tmp_path)
     assert list(table.sources) == [modality]
     assert np.ptp(table.sources[modality].values[modality].astype(float)) > 0
+
+
+def test_streamed_images_and_sounds_are_those_of_memory(folder):
+    held, streamed = (files.read_folder(folder, frames=8, stream=s) for s in (False, True))
+    for name, source in streamed.sources.items():
+        assert is_stored(source.values[name]) == (name != "text")
+        for found, expected in zip(source, held.sources[name], strict=True):
+            jax.tree.map(np.testing.assert_array_equal, in_memory(found), expected)
+
+
+def in_memory(values):
+    return jax.tree.map(np.asarray, values, is_leaf=is_stored)
 
 
 def test_hidden_files_and_files_beside_the_classes_are_not_read(folder):

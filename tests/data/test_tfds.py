@@ -11,6 +11,7 @@ from PIL import Image
 
 from fsjax.data import preprocess
 from fsjax.data.omniglot import read_omniglot
+from fsjax.data.stored import is_stored
 from fsjax.data.tfds import read_tfds
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -89,6 +90,17 @@ def test_features_become_modalities_by_kind_whatever_the_split(leaves):
     np.testing.assert_array_equal(source.values["image"], photos)
     texts = preprocess.encode_texts([f"leaf {i}" for i in order], 8)
     np.testing.assert_array_equal(source.values["text"], texts)
+
+
+def test_streamed_images_are_those_of_memory(leaves):
+    named = {"image": "photo", "text": "name", "margin": "margin"}
+    streamed, held = (
+        read_tfds(leaves, modalities=named, image_size=8, stream=s).sources["rows"].values
+        for s in (True, False)
+    )
+    assert [name for name, x in streamed.items() if is_stored(x)] == ["image"]
+    for name in named:
+        np.testing.assert_array_equal(streamed[name], held[name])
 
 
 def test_a_split_can_be_chosen_and_classes_named_by_a_text(leaves):
