@@ -14,7 +14,7 @@ from experiments.jobs import Job
 from experiments.progress import Progress
 from fsjax.encoders.multimodal import calibrate
 from fsjax.training.checkpoint import Checkpoints
-from fsjax.training.loop import Hook, keep_best, run, stop_if_diverged
+from fsjax.training.loop import Chunk, Hook, keep_best, run, stop_if_diverged
 from fsjax.training.state import train_chunk
 from fsjax.types import Metrics, Params, Pool, Sample, TrainState
 
@@ -44,16 +44,21 @@ def train(
     log = Log(job.config, folder, progress)
     state = restored(saved, job.config, job.state)
     log.resume(int(state.step))
-    elsewhere = streaming.is_stored_elsewhere(job.training.sample)
     state = run(
         state,
-        chunk=partial(streaming.in_chunks if elsewhere else in_chunks, job),
+        chunk=steps_of(job),
         num_steps=settings.steps,
         chunk_steps=settings.chunk,
         hooks=[*of_chunk(validates(job, validation), log), saved.save, *after],
         patience=settings.patience or None,
     )
     return state.best.params
+
+
+def steps_of(job: Job) -> Chunk:
+    """How a job takes steps: rows that are stored elsewhere are read ahead."""
+    elsewhere = streaming.is_stored_elsewhere(job.training.sample)
+    return partial(streaming.in_chunks if elsewhere else in_chunks, job)
 
 
 def in_chunks(job: Job, state: TrainState, steps: int) -> tuple[TrainState, Metrics]:

@@ -3,7 +3,8 @@
     python -m experiments.benchmarks.steps [--config FILE] [--config.key=value ...]
 
 Prints medians in milliseconds a step, and ratios: a scanned chunk to single jitted steps, and
-sampling to the whole step. Run nothing else meanwhile.
+sampling to the whole step. A chunk is as a training takes it: with `--config.data.stream=True` rows
+are read ahead of it, and of the others within their programs. Run nothing else meanwhile.
 """
 
 import time
@@ -14,7 +15,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, command, jobs
+from experiments import build, command, fitting, jobs
 from fsjax.data.pool import make_pool
 from fsjax.training.state import train_chunk
 from fsjax.types import Key, Sample
@@ -52,7 +53,7 @@ def measure(config: ConfigDict) -> dict[str, float]:
         return state
 
     works = {
-        "scanned chunk": lambda: chunk(job.state, num_steps=STEPS),
+        "scanned chunk": lambda: fitting.steps_of(job)(job.state, STEPS),
         "single steps": single_steps,
         "sampling": lambda: sample_only(job.training.sample, jax.random.key(0), steps=STEPS),
     }

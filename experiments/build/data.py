@@ -16,6 +16,7 @@ from fsjax.data import (
     csv_table,
     files,
     grocery,
+    npz,
     omniglot,
     pool,
     speech_commands,
@@ -40,7 +41,7 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
     "omniglot": lambda data: omniglot.read_omniglot(data.path, size=data.image_size),
     "grocery": lambda data: grocery.read_grocery(data.path),
     "speech_commands": lambda data: speech_commands.read_speech_commands(data.path),
-    "npz": lambda data: files.read_npz(data.path, modalities=parse_pairs(data.columns)),
+    "npz": lambda data: npz.read_npz(data.path, modalities=parse_pairs(data.columns)),
     "tfds": lambda data: tfds.read_tfds(
         data.path,
         modalities=parse_pairs(data.columns),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fsjax.data.files import load_arrays
+from fsjax.data.npz import load_arrays
 from fsjax.data.preprocess import encode_texts, resize_image
 from fsjax.data.table import Table, rows
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fsjax.data.files import load_arrays
+from fsjax.data.npz import load_arrays
 from fsjax.data.preprocess import encode_texts
 from fsjax.data.table import Table, rows
 

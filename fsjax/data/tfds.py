@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -35,8 +35,9 @@ def read_tfds(
       parts: splits of the data set to read; all of them unless named.
       image_size: side of the square to which images are fitted, in pixels.
       text_length: to which texts are cut or filled up, in bytes.
-      stream: whether images and sounds stay on the disk until they are asked for. For all else
-        every record is read once, without decoding its image.
+      stream: whether images and sounds stay on the disk until they are asked for. Every record is
+        read once for its label, and once for each modality that does not stay there; an image is
+        decoded where it is the modality.
 
     Returns:
       A table of one source, "rows": images [N, image_size, image_size, 3] uint8, text [N,
@@ -54,30 +55,42 @@ def read_tfds(
             f"{path} has no feature {', '.join(lacking)}; it has {', '.join(sorted(features))}"
         )
     sizes = {"Image": image_size, "Text": text_length}
-    readers = {m: _reader(path, name, features[name], sizes) for m, name in modalities.items()}
+    columns = {
+        m: _Column(path, name, m, _reader(path, name, features[name], sizes))
+        for m, name in modalities.items()
+    }
     images = {name for name, feature in features.items() if type(feature).__name__ == "Image"}
 
     def without(images: set[str]) -> Sequence[Record]:
         return open_tfds(path, parts, encoded=sorted(images))[1]
 
-    def row(records: Sequence[Record], modality: str, number: int) -> np.ndarray:
-        record = records[number]
-        try:
-            return readers[modality](record[modalities[modality]])
-        except Exception as error:  # damaged bytes make decoders raise almost anything
-            raise ValueError(
-                f"{path}: feature {modalities[modality]} of example {number} cannot be read "
-                f"as {modality} ({error}); prepare the data set again"
-            ) from error
-
     labels = [_class_name(features[label], record[label]) for record in without(images)]
     classes, place = np.unique(labels, return_inverse=True)
-    columns = {
-        name: stored(len(labels), partial(row, without(images - {feature}), name))
-        for name, feature in modalities.items()
+    values = {
+        m: stored(len(labels), partial(column.row, without(images - {column.feature})))
+        for m, column in columns.items()
     }
-    values = {name: loaded(column, stream=stream) for name, column in columns.items()}
+    values = {m: loaded(x, stream=stream) for m, x in values.items()}
     return Table(tuple(map(str, classes)), {"rows": rows(values, place)}, {})
+
+
+class _Column(NamedTuple):
+    """A feature as a modality."""
+
+    path: str | Path
+    feature: str
+    modality: str
+    read: Callable[[Any], np.ndarray]
+
+    def row(self, records: Sequence[Record], number: int) -> np.ndarray:
+        record = records[number]
+        try:
+            return self.read(record[self.feature])
+        except Exception as error:  # damaged bytes make decoders raise almost anything
+            raise ValueError(
+                f"{self.path}: feature {self.feature} of example {number} cannot be read as "
+                f"{self.modality} ({error}); prepare the data set again"
+            ) from error
 
 
 def open_tfds(

@@ -1,5 +1,7 @@
 """Rows divided among devices are drawn as those that every device has."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -48,7 +50,8 @@ def test_each_device_keeps_a_part(config):
 
 
 def test_all_of_it_on_four_devices(on_devices):
-    on_devices(4, "-k", "same or part", __file__)
+    exchanged = Path(__file__).parents[1] / "training" / "test_sharding.py"
+    on_devices(4, "-k", "same or part or exchanged", __file__, str(exchanged))
 
 
 @pytest.mark.parametrize(

@@ -90,14 +90,11 @@ def test_a_damaged_file_is_named_when_it_is_needed(config, tmp_path, write_csv):
 
 
 def test_data_without_files_of_rows_stay_on_the_host(config, write_npz, tmp_path):
-    data = {"name": "npz", "path": str(write_npz(tmp_path / "data.npz"))}
-    data |= {"columns": "image:pictures,tabular:numbers"}
-    variants = config.copy_and_resolve_references(), in_memory(config)
-    streamed, held = ({**build.tables(_with(v, data))["train"].sources}["rows"] for v in variants)
-    assert is_stored(streamed.values["image"]) and not is_stored(streamed.values["tabular"])
-    np.testing.assert_array_equal(streamed.values["image"], held.values["image"])
-
-
-def _with(config, data):
-    config.data.update(data)
-    return config
+    other = config.copy_and_resolve_references()
+    other.data.update(name="npz", path=str(write_npz(tmp_path / "data.npz")))
+    other.data.columns = "image:pictures,tabular:numbers"
+    streamed, held = (
+        build.tables(one)["train"].sources["rows"].values for one in (other, in_memory(other))
+    )
+    assert is_stored(streamed["image"]) and not is_stored(streamed["tabular"])
+    np.testing.assert_array_equal(streamed["image"], held["image"])
