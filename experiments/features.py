@@ -12,9 +12,12 @@ from PIL import Image
 
 from experiments import build, cache
 from experiments.names import check_name
+from fsjax.data import sounds
 from fsjax.data.files import Sizes
 from fsjax.data.preprocess import bags_of_ngrams, resize_image
 from fsjax.pretrained import Pretrained
+from fsjax.pretrained.encoder import check_waves
+from fsjax.pretrained.soundnet import RATE
 from fsjax.types import Inputs
 
 
@@ -49,6 +52,17 @@ def _heard(x: np.ndarray) -> np.ndarray:
     return _flat(out)
 
 
+def _listened(waves: np.ndarray) -> np.ndarray:
+    """The same of waves [N, samples] int16 at `RATE`."""
+    first = waves[:, : RATE * FRAMES // 50]  # of 20 ms
+    low = sounds.resampled(check_waves(first, "log-mel frames", RATE), RATE, LOW_RATE)
+    return _heard(np.stack([sounds.log_mel_frames(wave, LOW_RATE, FRAMES) for wave in low]))
+
+
+def _at_unit_length(x: np.ndarray) -> np.ndarray:
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
 def _ngrams(codes: np.ndarray) -> np.ndarray:
     """Texts of `encode_texts` as bags of n-grams: [N, L] -> [N, 1024]."""
     texts = [bytes((row[row > 0] - 1).astype(np.uint8)).decode("utf-8", "ignore") for row in codes]
@@ -56,16 +70,26 @@ def _ngrams(codes: np.ndarray) -> np.ndarray:
 
 
 PIXELS = 32
+FRAMES, LOW_RATE = 96, 16000
+SECONDS = 5  # of a sound
+WAVES = {"wave": SECONDS * RATE, "sample_rate": RATE}
 # By kind of rows: what makes features of them where nothing is trained.
 EMBEDS: dict[str, Embed] = {
     "image": Embed("pixels", _pixels, True, {"image": PIXELS}),
-    "audio": Embed("log-mel frames", _heard, False, {}),
+    "frames": Embed("log-mel frames", _heard, False, {}),
+    "audio": Embed("log-mel frames", _listened, False, WAVES),
     "text": Embed("n-grams of letters", _ngrams, False, {"text": 256}),
     "numbers": Embed("numbers", _flat, True, {}),
 }
 # Of `build.PRETRAINED`, what sees them better, and the sizes that it wants.
-PUBLISHED = {"image": ("efficientnet_lite0", {"image": 160}), "text": ("minilm", {"text": 1024})}
-SIZES = Sizes(image=160, frames=96, text=1024)  # that serve all of these
+PUBLISHED = {
+    "image": ("efficientnet_lite0", {"image": 160}),
+    "audio": ("soundnet", WAVES),
+    "text": ("minilm", {"text": 1024}),
+}
+# What SoundNet was taught by is no speech: its features stand beside those that tell words apart.
+BESIDE = ("audio",)
+SIZES = Sizes(image=160, text=1024, **WAVES)  # that serve all of these
 FEATURES = ("published", "plain")
 
 
@@ -73,9 +97,11 @@ def kind_of(x: np.ndarray) -> str:
     """What rows are, by their type and shape."""
     if x.dtype == np.uint8:
         return "image"
+    if x.dtype == np.int16:
+        return "audio"
     if np.issubdtype(x.dtype, np.integer):
         return "text"
-    return "audio" if x.ndim > 2 else "numbers"
+    return "frames" if x.ndim > 2 else "numbers"
 
 
 def embed_of(kind: str, features: str) -> tuple[Embed, str]:
@@ -96,7 +122,15 @@ def embed_of(kind: str, features: str) -> tuple[Embed, str]:
         encoder = build.PRETRAINED[name]()
     except ImportError as error:
         return EMBEDS[kind], f"; {name} would see {kind} better: {error}"
-    return Embed(name, partial(cache.features, encoder), False, sizes), ""
+    embed = partial(cache.features, encoder)
+    if kind not in BESIDE:
+        return Embed(name, embed, False, sizes), ""
+    plain = EMBEDS[kind]
+
+    def both(x: np.ndarray) -> np.ndarray:
+        return np.concatenate([_at_unit_length(f(x)) for f in (embed, plain.embed)], axis=1)
+
+    return Embed(f"{name} and {plain.name}", both, False, sizes), ""
 
 
 def of_those_there(
@@ -110,17 +144,15 @@ def of_those_there(
     return z
 
 
-def read_for(encoder: Pretrained) -> jax.ShapeDtypeStruct:
+def read_for(encoder: Pretrained, seconds: float) -> jax.ShapeDtypeStruct:
     """A row as it is to be read for a published encoder.
 
-    Raises:
-      ValueError: if it takes none that files are read as.
+    Args:
+      encoder: any.
+      seconds: of a sound, for one that hears waves.
     """
     if encoder.modality == "audio":
-        raise ValueError(
-            f"{encoder.name} hears waves, and files of sounds are read in bands: take a model "
-            "without it"
-        )
+        return jax.ShapeDtypeStruct((round(seconds * encoder.rate),), np.int16)
     if encoder.modality == "image":
         return jax.ShapeDtypeStruct((SIZES.image, SIZES.image, 3), np.uint8)
     return jax.ShapeDtypeStruct((SIZES.text,), np.int32)

@@ -86,8 +86,8 @@ def sizes(rows: Mapping[str, jax.ShapeDtypeStruct]) -> Sizes:
         elif len(row.shape) != 1:
             raise ValueError(
                 f"the run was trained with {name} of shape {list(row.shape)} and type {row.dtype}; "
-                f"files are read as images [side, side, 3] uint8, sounds [frames, {BANDS}], texts "
-                "[bytes] int32 or [numbers] alone"
+                f"files are read as images [side, side, 3] uint8, sounds [frames, {BANDS}] or "
+                "[samples] int16, texts [bytes] int32 or [numbers] alone"
             )
     return Sizes(**found)
 
@@ -98,6 +98,8 @@ def _size(row: jax.ShapeDtypeStruct) -> tuple[str, int] | None:
         return "image", shape[0]
     if len(shape) == 2 and shape[1] == BANDS:
         return "frames", shape[0]
+    if len(shape) == 1 and row.dtype == np.int16:
+        return "wave", shape[0]
     if len(shape) == 1 and np.issubdtype(row.dtype, np.integer):
         return "text", shape[0]
     return None

@@ -113,7 +113,8 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
     known = inputs.noted(workdir, trained)
     rows = {modality: known.rows[modality] for modality in parse_names(config.modalities)}
     encoders = {m: x for m, x in build.encoders(config).items() if m in rows}
-    read = rows | {m: read_for(encoder) for m, encoder in encoders.items()}
+    read = rows | {m: read_for(encoder, config.data.seconds) for m, encoder in encoders.items()}
+    rate = max((encoder.rate for encoder in encoders.values()), default=0)
     model = build.model(config)
     generated = config.learner in build.GENERATE and config.generation.condition != "prototype"
     if generated or config.learner in build.TOLD:
@@ -141,7 +142,9 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
         return jax.jit(fast.learner.init)(key, support) if learned is None else learned
 
     about = f"{name} of {workdir} ({config.learner}, {', '.join(rows)})"
-    return Method(about, inputs.sizes(read), read, embed, fast.learner, fast.network, params)
+    sizes = inputs.sizes(read)
+    sizes = sizes._replace(sample_rate=rate or sizes.sample_rate)
+    return Method(about, sizes, read, embed, fast.learner, fast.network, params)
 
 
 def _encoder(model: build.Model, params: Params) -> Callable[[Inputs], Inputs]:

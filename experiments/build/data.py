@@ -25,17 +25,19 @@ from fsjax.data import (
     tfds,
 )
 from fsjax.data.emoji import emoji
+from fsjax.pretrained.audio_transformer import RATE as AST_RATE
+from fsjax.pretrained.soundnet import RATE as SOUNDNET_RATE
 
 DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
     "emoji": lambda data: emoji(),
     "folder": lambda data: files.read_folder(
-        data.path, image_size=data.image_size, stream=data.stream
+        data.path, image_size=data.image_size, stream=data.stream, **_waves(data)
     ),
     "csv": lambda data: csv_table.read_csv(
         data.path,
         columns=parse_pairs(data.columns),
         label=data.label,
-        sizes=files.Sizes(image=data.image_size),
+        sizes=files.Sizes(image=data.image_size, **_waves(data)),
         stream=data.stream,
     ),
     "omniglot": lambda data: omniglot.read_omniglot(data.path, size=data.image_size),
@@ -66,7 +68,17 @@ PRETRAINED: dict[str, Callable[[], pretrained.Pretrained]] = {
     "clip_image": pretrained.clip_image,
     "clip_text": pretrained.clip_text,
     "ast": pretrained.ast,
+    "soundnet": pretrained.soundnet,
 }
+# Of those that hear waves: samples a second.
+RATES = {"ast": AST_RATE, "soundnet": SOUNDNET_RATE}
+
+
+def _waves(data: ConfigDict) -> dict[str, int]:
+    """How sounds in files are read if an encoder hears waves."""
+    if not data.rate:
+        return {}
+    return {"wave": round(data.seconds * data.rate), "sample_rate": data.rate}
 
 
 def tables(config: ConfigDict) -> dict[str, table.Table]:
@@ -126,7 +138,8 @@ def read(config: ConfigDict) -> table.Table:
       ValueError: if the data lack a modality or a description.
     """
     data = config.data.copy_and_resolve_references()
-    data.path = located(data.path)
+    with data.unlocked():
+        data.update(path=located(data.path), rate=_rate(config))
     whole = named(DATA, data, "name")(data)
     described = parse_names(config.side) + parse_names(config.generation.side)
     whole = table.take_modalities(whole, parse_names(config.modalities), described)
@@ -136,6 +149,21 @@ def read(config: ConfigDict) -> table.Table:
             "config.side do not; name it there too, or take it out"
         )
     return whole
+
+
+def _rate(config: ConfigDict) -> int:
+    """Samples a second of what a frozen encoder hears, 0 if none hears waves.
+
+    Raises:
+      ValueError: if two want different ones.
+    """
+    rates = {RATES[name] for name in parse_pairs(config.frozen).values() if name in RATES}
+    if len(rates) > 1:
+        raise ValueError(
+            "config.frozen names encoders that hear waves of different rates, "
+            f"{', '.join(map(str, sorted(rates)))} Hz: take one of them"
+        )
+    return max(rates, default=0)
 
 
 def encoders(config: ConfigDict) -> dict[str, pretrained.Pretrained]:

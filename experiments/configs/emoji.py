@@ -38,6 +38,7 @@ def get_config() -> ConfigDict:
                 # Modalities at mean 0 and deviation 1, number by number, over the training rows.
                 "standardise": "",
                 "image_size": 32,  # folder, csv, omniglot, tfds
+                "seconds": 5.0,  # folder, csv: of sounds that a frozen encoder hears as waves
                 # Images and sounds stay off the device until they are asked for: in the files of a
                 # folder, csv or tfds, in the memory of the host of all other data.
                 "stream": False,

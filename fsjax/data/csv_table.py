@@ -52,6 +52,8 @@ def read_rows(
 def _blank(modality: Modality, sizes: Sizes) -> np.ndarray:
     if modality.kind == "image":
         return np.zeros((sizes.image, sizes.image, 3), np.uint8)
+    if modality.kind == "audio" and sizes.wave:
+        return np.zeros(sizes.wave, np.int16)
     if modality.kind == "audio":
         return np.zeros((sizes.frames, BANDS), np.float32)
     if modality.kind == "numbers":
@@ -164,7 +166,8 @@ def read_csv(
 
     Returns:
       A table of one source, "rows": image [N, size, size, 3] uint8, audio [N, frames, 32]
-      float32 in dB, text [N, L] int32 and tabular [N, K] float32, as far as there are columns.
+      float32 in dB or [N, wave] int16, text [N, L] int32 and tabular [N, K] float32, as far as
+      there are columns.
 
     Raises:
       FileNotFoundError: if there is no such file.

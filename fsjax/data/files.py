@@ -1,30 +1,19 @@
 """Data sets in files, a folder for each class."""
 
-import math
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import jax
 import numpy as np
-import soundfile
 from PIL import Image, ImageOps
 
-from fsjax.data import preprocess
+from fsjax.data import preprocess, sounds
 from fsjax.data.stored import loaded, stored
 from fsjax.data.table import Table, rows
 
 T = TypeVar("T")
-_WINDOW, _HOP = 512, 320
-_log_mel = jax.jit(preprocess.log_mel, static_argnames=("sample_rate", "window", "hop"))
-# libsndfile knows more formats, among them MP3, for which it takes many a file of garbage.
-_AUDIO_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")
-# What libsndfile notes of a file that ends early and yet reads, as a shorter one. A stream's
-# header claims 2^31 bytes or more, as the length was not known: that is no fault.
-_CUT_SHORT = re.compile(r"data : \d{1,9} \(should be|Junk after the last|lacks an end-of-stream")
 
 
 class Sizes(NamedTuple):
@@ -34,6 +23,7 @@ class Sizes(NamedTuple):
     frames: int = 96
     sample_rate: int = 16000  # Hz
     text: int = 64  # bytes
+    wave: int = 0  # samples; unless 0, sounds are read as waves and not as frames
 
 
 class _Kind(NamedTuple):
@@ -47,26 +37,10 @@ def _image(path: Path, sizes: Sizes) -> np.ndarray:
 
 
 def _audio(path: Path, sizes: Sizes) -> np.ndarray:
-    with soundfile.SoundFile(path) as file:
-        if file.format not in _AUDIO_FORMATS:
-            raise ValueError(f"it holds {file.format}, not one of {', '.join(_AUDIO_FORMATS)}")
-        wave, rate = file.read(dtype="float32", always_2d=True).mean(1), file.samplerate
-        cut_short = _CUT_SHORT.search(file.extra_info)
-    if cut_short or not len(wave):
-        raise ValueError("it ends before its header says" if cut_short else "it is empty")
-    if not np.isfinite(wave).all():
-        raise ValueError("it has NaN or Inf among its samples")
-    if rate != sizes.sample_rate:
-        from scipy.signal import resample_poly  # takes as long to import as jax itself
-
-        common = math.gcd(sizes.sample_rate, rate)
-        wave = resample_poly(wave, sizes.sample_rate // common, rate // common)
-    # Waves of one length, so that one compiled program serves all; frames of padding go again.
-    samples = _WINDOW + _HOP * (sizes.frames - 1)
-    heard = 1 + max(0, len(wave) - _WINDOW) // _HOP
-    wave = np.pad(wave[:samples], (0, max(0, samples - len(wave))))
-    mel = _log_mel(wave, sample_rate=sizes.sample_rate, window=_WINDOW, hop=_HOP)
-    return preprocess.fit_frames(np.asarray(mel)[:heard], sizes.frames)[None]
+    wave = sounds.read_wave(path, sizes.sample_rate)
+    if sizes.wave:
+        return sounds.fit_wave(wave, sizes.wave)[None]
+    return sounds.log_mel_frames(wave, sizes.sample_rate, sizes.frames)[None]
 
 
 def _lines(path: Path) -> list[str]:
@@ -161,6 +135,7 @@ def read_folder(
     frames: int = 96,
     sample_rate: int = 16000,
     text_length: int = 64,
+    wave: int = 0,
     stream: bool = False,
 ) -> Table:
     """Reads a data set whose files lie in one folder for each class, `path/CLASS/FILE`.
@@ -174,21 +149,22 @@ def read_folder(
       frames: to which audio is cut or filled up, each 320 samples after the last.
       sample_rate: to which audio is resampled, in Hz.
       text_length: to which each line of a text file is cut or filled up, in bytes.
+      wave: samples to which audio is cut or filled up, if it is to be read as waves; 0: as frames.
       stream: whether images and sounds stay in their files until they are asked for.
 
     Returns:
       A table of the sources "image" ([N, image_size, image_size, 3] uint8), "audio" ([N,
-      frames, 32] float32 in dB) and "text" ([N, text_length] int32), as far as there are
-      such files; its rows are in the order of the sorted names.
+      frames, 32] float32 in dB, or [N, wave] int16) and "text" ([N, text_length] int32), as far as
+      there are such files; its rows are in the order of the sorted names.
 
     Raises:
       FileNotFoundError: if there is no such folder.
       ValueError: if a file is unreadable or of unknown kind, if a class lacks a source, or if
         there is nothing to read.
     """
-    sizes = Sizes(image_size, frames, sample_rate, text_length)
-    if min(sizes) < 1:
-        raise ValueError(f"sizes must be at least 1, not {sizes}")
+    sizes = Sizes(image_size, frames, sample_rate, text_length, wave)
+    if min(sizes[:-1]) < 1 or wave < 0:
+        raise ValueError(f"sizes must be at least 1, but that of waves, not {sizes}")
     classes, found = _find(Path(path))
     sources = {}
     for modality, of_class in sorted(found.items()):

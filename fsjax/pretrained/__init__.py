@@ -10,11 +10,13 @@ from fsjax.pretrained.efficientnet import (
 )
 from fsjax.pretrained.encoder import Pretrained
 from fsjax.pretrained.minilm import MiniLM, load_minilm, minilm
+from fsjax.pretrained.soundnet import SoundNet, load_soundnet, soundnet
 
 __all__ = [
     "EfficientNetLite0",
     "MiniLM",
     "Pretrained",
+    "SoundNet",
     "SpectrogramTransformer",
     "ast",
     "clip_image",
@@ -25,5 +27,7 @@ __all__ = [
     "load_clip",
     "load_efficientnet_lite0",
     "load_minilm",
+    "load_soundnet",
     "minilm",
+    "soundnet",
 ]

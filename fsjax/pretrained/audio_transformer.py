@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fsjax.pretrained.encoder import Pretrained, digest, in_batches
+from fsjax.pretrained.encoder import Pretrained, check_waves, digest, in_batches
 from fsjax.pretrained.hub import WEIGHTS, hub_config, hub_folder, hub_weights
 from fsjax.pretrained.naming import Path, named_params, shapes_of
 from fsjax.pretrained.transformer import stack
@@ -138,7 +138,7 @@ def ast() -> Pretrained:
     """Features of sounds by AST (Gong et al. 2021, https://arxiv.org/abs/2104.01778).
 
     Returns:
-      Waves [N, samples] of floats in -1..1 at 16 kHz -> [N, D].
+      Waves [N, samples] at 16 kHz, floats in -1..1 or int16 -> [N, D].
 
     Raises:
       FileNotFoundError: with the command that downloads the weights, if they are not there.
@@ -151,16 +151,11 @@ def ast() -> Pretrained:
     forward = partial(jax.jit(lambda params, x: module.apply({"params": params}, x)), params)
 
     def embed(waves: np.ndarray) -> np.ndarray:
-        waves = np.asarray(waves)
-        if waves.ndim != 2 or waves.dtype.kind != "f" or waves.shape[1] < WINDOW:
-            raise ValueError(
-                f"ast embeds waves [N, samples] of floats at {RATE} Hz, {WINDOW} samples or more, "
-                f"not {list(waves.shape)} of type {waves.dtype}"
-            )
+        waves = check_waves(waves, "ast", RATE, WINDOW)
 
         def heard(some: np.ndarray) -> np.ndarray:
             return forward(np.stack([filter_bank(wave, **sizes) for wave in some]))
 
         return in_batches(heard, waves, batch=4)
 
-    return Pretrained("ast", digest(folder / WEIGHTS, **module.settings), "audio", embed)
+    return Pretrained("ast", digest(folder / WEIGHTS, **module.settings), "audio", embed, RATE)

@@ -31,15 +31,17 @@ STAGES = (
 class FixedNorm(nn.Module):
     """Batch normalisation by the statistics of the training that was published."""
 
+    epsilon: float = 1e-3
+
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [B, H, W, C] -> same shape."""
+        """x [..., C] -> same shape."""
         names = ("scale", "bias", "mean", "var")
         scale, bias, mean, var = (
             self.param(name, nn.initializers.constant(name in ("scale", "var")), (x.shape[-1],))
             for name in names
         )
-        factor = scale * jax.lax.rsqrt(stop_gradient(var) + 1e-3)
+        factor = scale * jax.lax.rsqrt(stop_gradient(var) + self.epsilon)
         return x * factor + (bias - stop_gradient(mean) * factor)
 
 

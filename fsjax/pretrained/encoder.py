@@ -16,6 +16,7 @@ class Pretrained(NamedTuple):
     digest: str  # of the weights and of all else that features depend on
     modality: str  # image | text | audio
     embed: Callable[[np.ndarray], np.ndarray]  # rows [N, ...] -> [N, D] float32
+    rate: int = 0  # samples a second, of one that hears waves
 
 
 def package_file(package: str, path: str) -> Path:
@@ -63,6 +64,31 @@ def check_images(images: np.ndarray, name: str) -> np.ndarray:
             f"{images.dtype}"
         )
     return images
+
+
+def check_waves(waves: np.ndarray, name: str, rate: int, least: int = 1) -> np.ndarray:
+    """Waves [N, samples] as floats.
+
+    Args:
+      waves: rows of a table, floats in -1..1 or int16.
+      name: of the encoder, for what is said.
+      rate: samples a second.
+      least: samples of a row.
+
+    Returns:
+      [N, samples] float32 in -1..1.
+
+    Raises:
+      ValueError: if they are something else.
+    """
+    waves = np.asarray(waves)
+    known = waves.dtype.kind == "f" or waves.dtype == np.int16
+    if waves.ndim != 2 or not known or waves.shape[1] < least:
+        raise ValueError(
+            f"{name} embeds waves [N, samples] at {rate} Hz, floats in -1..1 or int16, {least} "
+            f"samples or more, not {list(waves.shape)} of type {waves.dtype}"
+        )
+    return waves.astype(np.float32) / (32768 if waves.dtype == np.int16 else 1)
 
 
 def in_batches(apply: Callable[..., np.ndarray], *rows: np.ndarray, batch: int) -> np.ndarray:
