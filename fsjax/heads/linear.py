@@ -63,9 +63,10 @@ def solve_ridge(x: Array, t: Array, penalty: Array) -> Array:
     """
     rows, features = x.shape
     if rows < features:
-        return x.T @ _solve(x @ x.T + penalty * jnp.eye(rows), t)
-    return _solve(x.T @ x + penalty * jnp.eye(features), x.T @ t)
+        return x.T @ solve(x @ x.T + penalty * jnp.eye(rows), t)
+    return solve(x.T @ x + penalty * jnp.eye(features), x.T @ t)
 
 
-def _solve(a: Array, b: Array) -> Array:
+def solve(a: Array, b: Array) -> Array:
+    """a^-1 b of a positive definite a [N, N], for b [N] or [N, K]."""
     return cho_solve(cho_factor(a), b)

@@ -1,5 +1,7 @@
 """Logistic regression as a classifier."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -7,6 +9,7 @@ from fsjax.heads.linear import (
     init_penalty_and_scale,
     row_weights,
     score_linear,
+    solve,
     solve_ridge,
     with_ones,
 )
@@ -35,26 +38,53 @@ def logistic(*, steps: int = 5, penalty: float = 0.01, scale: float = 1.0) -> He
     def fit(params, z, y):
         x, weight = with_ones(z), row_weights(y)
         penalty = jnp.exp(params["log_penalty"])
+        # Of the smaller of rows and features.
+        solve = _by_rows if x.shape[0] < x.shape[1] else _by_features
+        ridge, weights_of = solve(x, penalty)
 
         def one_class(y: Array) -> Array:
-            a = jnp.zeros((x.shape[1], 1), z.dtype)
+            found, scores = None, jnp.zeros(y.shape, z.dtype)
             for _ in range(steps):
-                a = _newton(a, x, y[:, None], weight, penalty)
-            return a[:, 0]
+                found, scores = ridge(*_newton(scores, y, weight[:, 0]))
+            return found
 
-        return jax.vmap(one_class, in_axes=1, out_axes=1)(y)
+        return weights_of(jax.vmap(one_class, in_axes=1, out_axes=1)(y))
 
     return Head(init_penalty_and_scale(penalty, scale), fit, score_linear)
 
 
-def _newton(a: Array, x: Array, y: Array, weight: Array, penalty: Array) -> Array:
-    """One step for a [D, 1] towards the least cross-entropy + penalty / 2 |a|^2.
+def _newton(scores: Array, y: Array, weight: Array) -> tuple[Array, Array]:
+    """One step from the scores x a of all rows towards the least cross-entropy + penalty / 2 |a|^2.
 
-    With p = sigmoid(x a) and s = weight p (1 - p), Newton's step is the ridge regression of
-    x a + (y - weight p) / s on x with weights s.
+    With p = sigmoid(x a) and s = weight p (1 - p), it is the ridge regression of
+    x a + (y - weight p) / s on x with weights s: the roots of s, and what is regressed times them,
+    [S] each.
     """
-    p = jax.nn.sigmoid(x @ a)
+    p = jax.nn.sigmoid(scores)
     s = weight * jnp.maximum(p * (1 - p), 1e-6)
     root = jnp.sqrt(jnp.where(s > 0, s, 1.0)) * (s > 0)
     residual = (y - weight * p) / jnp.where(s > 0, root, 1.0)
-    return solve_ridge(root * x, root * (x @ a) + residual, penalty)
+    return root, root * scores + residual
+
+
+def _by_features(x: Array, penalty: Array) -> tuple[Callable, Callable]:
+    """Ridge regressions with weights on x [S, D]: root [S], target [S] -> a [D], x a [S]."""
+
+    def ridge(root: Array, target: Array) -> tuple[Array, Array]:
+        a = solve_ridge(root[:, None] * x, target[:, None], penalty)[:, 0]
+        return a, x @ a
+
+    return ridge, lambda a: a
+
+
+def _by_rows(x: Array, penalty: Array) -> tuple[Callable, Callable]:
+    """The same by c [S], where a = x' c: with R the roots on a diagonal,
+    (R x)' (R x x' R + p I)^-1 t = x' c with c = R (R x x' R + p I)^-1 t, and x x' serves all.
+    """
+    k = x @ x.T
+
+    def ridge(root: Array, target: Array) -> tuple[Array, Array]:
+        c = root * solve(root[:, None] * k * root + penalty * jnp.eye(len(k)), target)
+        return c, k @ c
+
+    return ridge, lambda c: x.T @ c
