@@ -52,11 +52,15 @@ def _heard(x: np.ndarray) -> np.ndarray:
     return _flat(out)
 
 
+def frames_of(waves: np.ndarray) -> np.ndarray:
+    """Waves [N, samples] int16 at `RATE` in log-mel frames of 20 ms: [N, 96, 32] in dB."""
+    first = check_waves(waves[:, : RATE * FRAMES // 50], "log-mel frames", RATE)
+    low = sounds.resampled(first, RATE, LOW_RATE)
+    return np.stack([sounds.log_mel_frames(wave, LOW_RATE, FRAMES) for wave in low])
+
+
 def _listened(waves: np.ndarray) -> np.ndarray:
-    """The same of waves [N, samples] int16 at `RATE`."""
-    first = waves[:, : RATE * FRAMES // 50]  # of 20 ms
-    low = sounds.resampled(check_waves(first, "log-mel frames", RATE), RATE, LOW_RATE)
-    return _heard(np.stack([sounds.log_mel_frames(wave, LOW_RATE, FRAMES) for wave in low]))
+    return _heard(frames_of(waves))
 
 
 def _at_unit_length(x: np.ndarray) -> np.ndarray:

@@ -7,8 +7,9 @@
 A CSV has a header, a row for each thing, the class in the column "label" and paths that begin at
 its folder; a folder holds a folder for each class. Labels of queries may be absent; where they are
 there, the accuracy is told, of classes that the support set has. Without --workdir nothing is
-trained: pictures and texts are seen through published encoders where their weights are installed,
-or by pixels and n-grams of letters. What is written beside a query's own columns:
+trained: pictures, sounds and texts are seen through published encoders where their weights are
+installed, or by pixels, log-mel frames and n-grams of letters. What is written beside a query's own
+columns:
 
   predicted       the likeliest class
   p(CLASS)        its probability; where a class has two rows, at the temperature that suits the

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from experiments.features import frames_of
 from experiments.queries import LABEL, SHOWN, Answers, told
 from experiments.report import document
 from fsjax.data.sheet import Sheet
 
+DECIBELS = 70  # of a sound, from black to white
 LIKELIEST = 5  # classes of a query
 LONGEST = 160  # letters of a cell
 STYLE = """
@@ -130,8 +132,21 @@ def _bars(values: Mapping[str, tuple[float, str]]) -> str:
 
 
 def _pictures(values: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray], i: int) -> str:
-    images = (m for m, x in values.items() if x.ndim == 4 and present[m][i])
-    return "".join(f'<img alt="{html.escape(m)}" src="{_uri(values[m][i])}">' for m in images)
+    seen = {m: _pixels(x[i]) for m, x in values.items() if present[m][i]}
+    return "".join(
+        f'<img alt="{html.escape(m)}" src="{_uri(pixels)}">'
+        for m, pixels in seen.items()
+        if pixels is not None
+    )
+
+
+def _pixels(row: np.ndarray) -> np.ndarray | None:
+    """A picture as it is, a sound as its frames, the lowest band at the bottom; else nothing."""
+    if row.dtype == np.int16:
+        row = frames_of(row[None])[0]
+    if row.ndim != 2:
+        return row if row.ndim == 3 else None
+    return np.rint(255 * np.clip(1 + (row.T[::-1] - row.max()) / DECIBELS, 0, 1)).astype(np.uint8)
 
 
 def _uri(pixels: np.ndarray) -> str:

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from experiments import build, cache, features, inputs, methods, prediction, queries, results
+from experiments import (
+    build,
+    cache,
+    features,
+    inputs,
+    methods,
+    predicted,
+    prediction,
+    queries,
+    results,
+)
 from experiments.configs import own
 from fsjax.data.files import Sizes, read_folder
 from fsjax.data.table import Table, rows
@@ -76,20 +86,31 @@ def test_training_data_are_read_as_the_frozen_encoder_hears_them(folder, heard):
         build.read(config)
 
 
-def predicted(folder, **options):
+def asked(folder, **options):
     answers = queries.answer(folder, folder, **options)
     return [answers.predictor.classes[k] for k in answers.predictions.labels], answers.predictor
 
 
 def test_without_training_sounds_are_heard_twice_and_by_frames_alone_where_asked(folder, heard):
-    labels, predictor = predicted(folder)
+    labels, predictor = asked(folder)
     assert labels == ["high"] * 3 + ["low"] * 3
     assert "audio: soundnet and log-mel frames" in predictor.about
     assert set(heard.shapes) == {((6, 5 * RATE), np.dtype(np.int16))}
     heard.shapes.clear()
-    labels, predictor = predicted(folder, features="plain")
+    labels, predictor = asked(folder, features="plain")
     assert labels == ["high"] * 3 + ["low"] * 3 and not heard.shapes
     assert "audio: log-mel frames" in predictor.about
+
+
+def test_the_page_draws_sounds_with_low_tones_at_the_bottom(folder, heard):
+    page = predicted.page(queries.answer(folder, folder, features="plain"))
+    assert page.count('<img alt="audio"') == 6 * 4
+    drawn = {
+        name: predicted._pixels((10000 * tone(pitch, 1.0, RATE)).astype(np.int16))
+        for name, pitch in PITCHES.items()
+    }
+    loudest = {name: pixels[:, 5].argmax() for name, pixels in drawn.items()}
+    assert drawn["low"].shape == (32, 96) and loudest["low"] > loudest["high"] + 5
 
 
 def test_both_kinds_of_features_weigh_the_same(heard):
@@ -117,5 +138,5 @@ def test_a_run_hears_files_at_the_rate_and_length_of_its_encoder(folder, heard, 
     inputs.note(tmp_path, Table(tuple(PITCHES), {"rows": embedded}, {}))
     method = methods.of_run(tmp_path)
     assert method.sizes == Sizes(sample_rate=RATE, wave=round(0.1 * RATE))
-    assert predicted(folder, workdir=tmp_path)[0] == ["high"] * 3 + ["low"] * 3
+    assert asked(folder, workdir=tmp_path)[0] == ["high"] * 3 + ["low"] * 3
     assert set(heard.shapes) == {((6, round(0.1 * RATE)), np.dtype(np.int16))}
