@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, results, scoring
+from experiments import build, comparing, dealer, results, scoring
 from experiments.build.conditions import MISSING, Condition, conditions, unchanged
 from experiments.jobs import TEST_KEY, VALIDATION_KEY, evaluator, prepared
 from experiments.names import parse_names
@@ -120,7 +120,7 @@ def compare(
     modalities alone can do, if there is a model of each.
 
     Args:
-      names: of models, as for `scoring.compare`.
+      names: of models, as for `comparing.compare`.
       config: of the run.
       lines: of all these models, of `test`; others are passed over.
       workdir: of the run.
@@ -137,7 +137,7 @@ def compare(
             groups.setdefault(where, {})[line["model"]] = line
     added = []
     for of_model in groups.values():
-        pairs = scoring.pairs(names)
+        pairs = comparing.pairs(names)
         if alone and of_model[names[0]]["kind"] == MISSING:
             of_model[BEST_PRESENT] = _best_present([of_model[name] for name in alone], workdir)
             added.append(of_model[BEST_PRESENT])

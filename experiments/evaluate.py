@@ -1,7 +1,8 @@
 """Evaluates the models of a trained run in other settings, on the test classes.
 
     python -m experiments.evaluate --workdir DIR [--settings 10x1 10x5] [--queries N]
-        [--episodes N] [--models NAME ...] [--shared-groups] [--calibrate] [--unknown N]
+        [--episodes N] [--models NAME ...] [--shared-groups] [--calibrate] [--risk SHARE]
+        [--unknown N]
         [--missing RATES] [--patterns SUPPORT>QUERY] [--corrupt MODALITY:HOW:LEVEL]
 
 Results are added to the run's results.jsonl, and the report is made again.
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments import (
     build,
+    comparing,
     compiled,
     conditions,
     devices,
@@ -95,17 +97,18 @@ def _evaluate(
         scored = scoring.Scored(name, build.models(asked)[name], job.model, params, pools)
         plain = scoring.test(scored, workdir)
         lines += plain + conditions.test(scored, plain, workdir)
-    lines += scoring.compare(chosen, asked, workdir)
+    lines += comparing.compare(chosen, asked, workdir)
     lines += conditions.compare(chosen, asked, lines, workdir)
     results.append_new(workdir / "results.jsonl", lines)
     report.write_report([workdir], workdir / "report.html")
     return lines
 
 
-def setting(text: str) -> tuple[int, int]:
-    """Ways and shots of a text like 5x1."""
+def setting(text: str) -> tuple[int, int | tuple[int, int]]:
+    """Ways and shots of a text like 5x1, or 5x1-3: between so many shots of each class."""
     ways, shots = text.split("x")
-    return int(ways), int(shots)
+    low, _, high = shots.partition("-")
+    return int(ways), (int(low), int(high)) if high else int(low)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -113,7 +116,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.evaluate", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--workdir", type=Path, required=True, help="of a run that was trained")
-    parser.add_argument("--settings", type=setting, nargs="+", help="ways x shots, as in 5x1")
+    parser.add_argument(
+        "--settings", type=setting, nargs="+", help="ways x shots, as in 5x1 or 5x1-3"
+    )
     parser.add_argument("--queries", type=int, help="query rows of a class")
     parser.add_argument("--episodes", type=int, help="episodes of a setting")
     parser.add_argument("--models", nargs="+", default=(), help="names of models of the run")
@@ -125,6 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--calibrate", action="store_true", help="choose a temperature on validation"
     )
+    parser.add_argument("--risk", type=float, default=0.0, help="share of answers that are wrong")
     parser.add_argument("--unknown", type=int, default=0, help="classes of which only queries come")
     parser.add_argument("--missing", default="", help="rates, as in 0.0,0.5 or 0.5>0.0")
     parser.add_argument("--patterns", default="", help="support>query, as in text>image,image>text")
@@ -137,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         asked = trained.copy_and_resolve_references()
         for key in ("settings", "queries", "episodes"):
             asked.test[key] = getattr(args, key) or asked.test[key]
-        asked.test.update(calibrate=args.calibrate, unknown=args.unknown)
+        asked.test.update(calibrate=args.calibrate, unknown=args.unknown, risk=args.risk)
         asked.test.update(missing=args.missing, patterns=args.patterns, corrupt=args.corrupt)
         asked.apart = asked.apart and not args.shared_groups
         lines = evaluate_run(args.workdir, trained, asked, args.models)

@@ -15,6 +15,7 @@ import numpy as np
 from experiments.features import kind_of
 from experiments.methods import Method, in_blocks, untrained
 from fsjax.data.table import Rows, Table
+from fsjax.evaluation.abstention import least_confidence
 from fsjax.evaluation.attribution import all_subsets, shapley_weights
 from fsjax.evaluation.calibration import choose_temperature, likelihood_by_temperature
 from fsjax.evaluation.episodic import is_transductive
@@ -94,7 +95,9 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
     left_out = None if shared else _leave_out(method, params, labelled)
     if risk is not None and left_out is None:
         raise ValueError("a risk is told by leaving support rows out: " + _why_not(shared))
-    least = 0.0 if risk is None else _least_confidence(left_out, risk)
+    least = 0.0
+    if risk is not None:
+        least = least_confidence(left_out.confidence, left_out.right, risk)
     answer = _answer(method, params, task, labelled, modalities)
 
     def predict(queries: Inputs) -> Predictions:
@@ -193,14 +196,6 @@ def _leave_out(method: Method, params: Params, support: Support) -> LeftOut | No
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(jax.nn.log_softmax(logits, axis=-1), np.float64)
-
-
-def _least_confidence(left_out: LeftOut, risk: float) -> float:
-    """The least confidence such that of the left-out rows with it or more at most so many err."""
-    for least in np.unique(left_out.confidence):
-        if 1 - left_out.right[left_out.confidence >= least].mean() <= risk:
-            return float(least)
-    return math.inf
 
 
 def _predictions(

@@ -16,6 +16,8 @@ NEEDED = {
     "result": ("model", "ways", "shots", "accuracy", "ci95"),
     "comparison": ("model", "against", "ways", "shots", "difference", "ci95"),
     "open_set": ("model", "ways", "shots", "unknown", "auroc", "ci95"),
+    "answered": ("model", "ways", "shots", "risk", "answered", "ci95"),
+    "wrong": ("model", "ways", "shots", "risk", "wrong", "ci95"),
     "calibration": ("model", "ways", "shots", "calibrated", "ece", "ci95"),
 }
 # Under conditions, as a result or a comparison and what the condition is.

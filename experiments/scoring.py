@@ -1,7 +1,7 @@
-"""Results of a trained model on the test classes, and paired differences between models."""
+"""Results of a trained model on the test classes."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,13 @@ from ml_collections import ConfigDict
 from experiments import build, dealer, results
 from experiments.jobs import TEST_KEY, VALIDATION_KEY, evaluator, prepared
 from experiments.names import parse_names
+from fsjax.evaluation.abstention import (
+    answered,
+    confidences,
+    least_confidence,
+    share_answered,
+    share_wrong,
+)
 from fsjax.evaluation.calibration import (
     at_temperature,
     choose_temperature,
@@ -28,7 +35,7 @@ from fsjax.evaluation.figures import (
     negative_log_likelihood,
     reliability,
 )
-from fsjax.evaluation.intervals import bootstrap_ci95, mean_ci95, paired_difference
+from fsjax.evaluation.intervals import bootstrap_ci95, mean_ci95
 from fsjax.learners.hallucinate import Hallucinator
 from fsjax.learners.maml import GradientLearner, along_path
 from fsjax.types import Array, Params, Pool
@@ -53,11 +60,13 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
 
     Returns:
       For each setting a result, as far as the config asks for them how well it is calibrated, how
-      well it knows what it does not know and how accurate it is with other numbers of synthetic
-      rows, and if it has inner steps the accuracy after each, as lines of results.jsonl.
+      much it answers at a risk, how well it knows what it does not know and how accurate it is with
+      other numbers of synthetic rows, and if it has inner steps the accuracy after each, as lines
+      of results.jsonl.
     """
     name, config, model, params, pools = scored
-    read = ("validation", "test") if config.test.calibrate else ("test",)
+    validated = config.test.calibrate or config.test.risk
+    read = ("validation", "test") if validated else ("test",)
     scored = scored._replace(pools={s: prepared(model, params, pools[s])[1] for s in read})
     about = {"model": name, "data": config.data.name, "split": "test", "seed": config.seed}
     about["transductive"] = _transductive(scored)
@@ -65,10 +74,9 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
     for settings in dealer.episode_settings(config)["test"]:
         start = time.perf_counter()
         figures, temperature = _closed(scored, settings)
-        asked = _asked(config, settings)
-        results.save_arrays(workdir / episodes_file(name, asked), figures)
+        told = about | asked(config, settings)
+        results.save_arrays(workdir / episodes_file(name, told), figures)
         mean, half = mean_ci95(figures["accuracy"])
-        told = about | asked
         result = {
             "modalities": list(parse_names(config.modalities)),
             "accuracy": mean,
@@ -83,6 +91,8 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
         lines.append({"kind": "result"} | told | result)
         if temperature is not None:
             lines += [told | line for line in _calibration(figures, temperature)]
+        if config.test.risk:
+            lines += [told | line for line in _abstention(scored, settings)]
         if config.test.unknown:
             lines.append(told | _open_set(scored, settings))
         if isinstance(model.learner, GradientLearner):
@@ -101,8 +111,10 @@ def _transductive(scored: Scored) -> bool:
     return is_transductive((model.fast or model).learner, params, episode)
 
 
-def _closed(scored: Scored, settings: Mapping[str, int]) -> tuple[dict[str, Array], float | None]:
-    """Figures of test episodes, and the temperature that was chosen on validation, if any."""
+def _figures(
+    scored: Scored, settings: Mapping[str, int]
+) -> Callable[[str, int, tuple[Figure, ...]], dict[str, Array]]:
+    """Split, key and figures -> those of its episodes."""
     _, config, model, params, pools = scored
 
     def figures(split: str, key: int, asked: tuple[Figure, ...]) -> dict[str, Array]:
@@ -110,6 +122,12 @@ def _closed(scored: Scored, settings: Mapping[str, int]) -> tuple[dict[str, Arra
         episodes = evaluator(model, config, num_episodes=config.test.episodes, figures=asked)
         return episodes(params, jax.random.key(key), sample)
 
+    return figures
+
+
+def _closed(scored: Scored, settings: Mapping[str, int]) -> tuple[dict[str, Array], float | None]:
+    """Figures of test episodes, and the temperature that was chosen on validation, if any."""
+    figures, config = _figures(scored, settings), scored.config
     if not config.test.calibrate:
         return figures("test", TEST_KEY, FIGURES), None
     likelihoods = figures("validation", VALIDATION_KEY, (likelihood_by_temperature,))
@@ -127,6 +145,27 @@ def _calibration(figures: Mapping[str, Array], temperature: float) -> list[dict[
         line |= {"nll": float(np.mean(figures[f"{prefix}negative_log_likelihood"]))}
         ends = bootstrap_ci95(expected_calibration_error, table)
         lines.append(line | {"ece": expected_calibration_error(table), "ci95": ends})
+    return lines
+
+
+def _abstention(scored: Scored, settings: Mapping[str, int]) -> list[dict[str, Any]]:
+    """How much is answered, and how much of that is wrong, from the confidence on at which on
+    validation no more than the risk is.
+    """
+    figures, risk = _figures(scored, settings), scored.config.test.risk
+    asked = (confidences,)
+    known, new = (
+        figures(split, key, asked)["confidences"]
+        for split, key in (("validation", VALIDATION_KEY), ("test", TEST_KEY))
+    )
+    confidence, right = np.asarray(known).swapaxes(0, 1).reshape(2, -1)
+    given = np.isfinite(confidence)
+    least = least_confidence(confidence[given], right[given], risk)
+    counts = answered(new, least)
+    lines = []
+    for kind, share in (("answered", share_answered), ("wrong", share_wrong)):
+        half = bootstrap_ci95(share, counts)
+        lines.append({"kind": kind, "risk": risk, kind: share(counts), "ci95": half})
     return lines
 
 
@@ -167,7 +206,7 @@ def _synthetic(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
     return {"kind": "synthetic", "rows": numbers, "accuracies": means, "ci95s": halves}
 
 
-def _asked(config: ConfigDict, settings: Mapping[str, int]) -> dict[str, Any]:
+def asked(config: ConfigDict, settings: Mapping[str, int]) -> dict[str, Any]:
     """All that tells the episodes of one evaluation from those of another."""
     return dict(settings) | {"apart": config.apart, "episodes": config.test.episodes}
 
@@ -187,61 +226,3 @@ def episodes_file(name: str, asked: Mapping[str, Any]) -> Path:
         # Some file systems refuse these signs.
         parts.append(condition.translate(str.maketrans({":": "=", ">": "-to-", " ": "-"})))
     return Path("episodes") / f"{'_'.join(parts)}.npz"
-
-
-def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Which models are compared: the first with all others, one with several changes, as
-    "prototype+hallucinate", with the one that lacks the last, and each with "raw".
-    """
-    first, *others = names
-    compared = [(first, other) for other in others]
-    compared += [(name, less) for name in others if (less := name.rpartition("+")[0]) in names]
-    compared += [(name, "raw") for name in others if "raw" in others and name != "raw"]
-    return list(dict.fromkeys(compared))
-
-
-def compare(names: Sequence[str], config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
-    """Paired differences in accuracy on the same episodes.
-
-    Args:
-      names: of models, compared as `pairs` says, and every fusion with the best modality alone, by
-        validation.
-      config: of the run.
-      workdir: of the run.
-
-    Returns:
-      Lines of results.jsonl.
-    """
-    compared = pairs(names)
-    if alone := [name for name in names if name in parse_names(config.modalities)]:
-        best = max(alone, key=partial(_validated, workdir))
-        fused = [name for name in names[1:] if name.split("+")[0] in build.FUSIONS]
-        compared += [pair for name in fused if (pair := (name, best)) not in compared]
-    lines = []
-    for settings in dealer.episode_settings(config)["test"]:
-        accuracies = {}
-        for name in names:
-            with np.load(workdir / episodes_file(name, _asked(config, settings))) as figures:
-                accuracies[name] = figures["accuracy"]
-        for model, against in compared:
-            mean, half = paired_difference(accuracies[model], accuracies[against])
-            lines.append(
-                {
-                    "kind": "comparison",
-                    "model": model,
-                    "against": against,
-                    "data": config.data.name,
-                    "split": "test",
-                    **settings,
-                    "difference": mean,
-                    "ci95": half,
-                    "seed": config.seed,
-                }
-            )
-    return lines
-
-
-def _validated(workdir: Path, name: str) -> float:
-    """The best validation accuracy of a model in training; zero if it was not trained."""
-    lines = results.read_lines(workdir / "models" / name / "metrics.jsonl")
-    return max((line["validation"] for line in lines), default=0.0)

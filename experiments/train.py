@@ -24,6 +24,7 @@ from ml_collections import ConfigDict
 from experiments import (
     build,
     command,
+    comparing,
     conditions,
     devices,
     dividing,
@@ -193,7 +194,7 @@ def _one(config: ConfigDict, workdir: Path, stop: Stop) -> list[dict[str, Any]]:
         for _, lines in of_models(partial(run_model, run=run), run):
             results.append_new(log, lines)
             tested += lines
-        results.append_new(log, scoring.compare(names, config, workdir))
+        results.append_new(log, comparing.compare(names, config, workdir))
         results.append_new(log, conditions.compare(names, config, tested, workdir))
         if hosts.is_first():
             report.write_report([workdir], workdir / "report.html")

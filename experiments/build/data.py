@@ -85,15 +85,18 @@ def tables(config: ConfigDict) -> dict[str, table.Table]:
     """Split -> table of the data that a config names, with the modalities that it names.
 
     Raises:
-      ValueError: if the data lack a modality, or a class is too small for the episodes asked.
+      ValueError: if the data lack a modality, a class is too small for the episodes asked, or a
+        risk is none.
       ImportError, FileNotFoundError: if the weights of a frozen encoder are not installed.
     """
+    if not 0 <= (risk := config.test.risk) < 1:
+        raise ValueError(f"config.test.risk is a share of answers, from 0 to below 1, not {risk}")
     frozen = encoders(config)
     whole = read(config)
     parts = _parts(config, whole)
     asked = episode_settings(config)
     # There a temperature is chosen, and what each modality alone is worth.
-    if config.test.calibrate or config.test.missing:
+    if config.test.calibrate or config.test.risk or config.test.missing:
         asked["validation"] += asked["test"]
     for split, settings in asked.items():
         for one in settings:

@@ -182,6 +182,9 @@ def get_config() -> ConfigDict:
                 "queries": 2,
                 "episodes": 1000,
                 "calibrate": False,  # choose a temperature on validation, and say what it is worth
+                # Share of wrong answers: one that is less sure than on validation keeps it is not
+                # given; 0: all are.
+                "risk": 0.0,
                 "unknown": 0,  # classes of which only queries come, to be told from the known ones
                 # The same episodes once more, changed. Rates at which modalities are missing:
                 # 0.0,0.25,0.5; or of support>query, 0.5>0.0; or of some, image:0.9+text:0.1.

@@ -305,17 +305,6 @@ def test_a_risk_wants_two_rows_of_a_class(by_numbers):
         prediction.adapt(one, risk=2)
 
 
-@pytest.mark.parametrize("risk", [0.0, 0.2, 0.34, 0.9])
-def test_the_least_confidence_is_the_first_at_which_no_more_err(risk):
-    confidence = np.array([0.9, 0.8, 0.7, 0.7, 0.6, 0.5])
-    right = np.array([True, True, True, False, True, False])
-    least = prediction._least_confidence(
-        prediction.LeftOut(confidence, right, 1.0, confidence), risk
-    )
-    errors = {t: np.mean(~right[confidence >= t]) for t in confidence}
-    assert errors[least] <= risk and all(errors[t] > risk for t in confidence if t < least)
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run trained on a CSV, some of whose cells are empty: it, its config and its folder."""

@@ -51,6 +51,15 @@ def test_results_on_other_data_are_other_rows_and_no_rivals(result, cells):
     assert cells(text, "attention · data birds") == ["99.0 ± 0.6"]
 
 
+def test_what_is_answered_and_what_of_it_is_wrong_have_tables_of_their_own(result):
+    lines = [result()]
+    for kind, share in (("answered", 0.8), ("wrong", 0.05)):
+        lines.append({**result(), "kind": kind, "risk": 0.05, kind: share})
+    found = {grid.notes[0].split()[0]: grid.written({}, "{} *") for grid in tables.grids(lines)}
+    assert found["Queries"][1:] == [["attention", "80.0 ± 0.6"]]
+    assert found["Answers"][1:] == [["attention", "5.0 ± 0.6"]]
+
+
 def test_of_a_result_made_again_the_later_counts_and_unknown_kinds_are_passed_over(result, cells):
     lines = [result(accuracy=0.5), {"kind": "latency", "x": [1]}, result(commit="later"), {"a": 1}]
     assert cells(tables.table(lines), "attention") == ["88.4 ± 0.6"]

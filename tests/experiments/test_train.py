@@ -138,13 +138,13 @@ def test_a_trained_run_is_evaluated_in_other_settings(finished, tmp_path):
     assert files < {path.name for path in (workdir / "episodes").iterdir()}
 
 
-def test_evaluation_calibrates_on_validation_and_asks_for_unknown_classes(finished, tmp_path):
+def test_evaluation_calibrates_abstains_and_asks_for_unknown_classes(finished, tmp_path):
     workdir = tmp_path / "work"
     shutil.copytree(finished[1], workdir)
     command = ["--workdir", str(workdir), "--settings", "3x1", "--models", "raw"]
-    evaluate.main([*command, "--calibrate", "--unknown", "2"])
+    evaluate.main([*command, "--calibrate", "--unknown", "2", "--risk", "0.2"])
     # The result itself is the one that stood there before.
-    result, plain, calibrated, opened = [
+    result, plain, calibrated, answered, wrong, opened = [
         line
         for line in results.read_lines(workdir / "results.jsonl")
         if line["model"] == "raw" and line["shots"] == 1 and line["kind"] != "comparison"
@@ -152,6 +152,8 @@ def test_evaluation_calibrates_on_validation_and_asks_for_unknown_classes(finish
     assert [plain["calibrated"], calibrated["calibrated"]] == [False, True]
     assert plain["ece"] == result["ece"] and plain["temperature"] == 1.0
     assert calibrated["temperature"] != 1.0 and calibrated["nll"] < plain["nll"]
+    assert 0 < answered["answered"] <= 1 and answered["risk"] == wrong["risk"] == 0.2
+    assert wrong["wrong"] * answered["answered"] <= 1 - result["accuracy"] + 1e-6
     assert opened["unknown"] == 2 and 0 < opened["auroc"] <= 1
     assert "calibrated True" in (workdir / "report.html").read_text()
 
@@ -291,45 +293,6 @@ def test_several_seeds_of_a_generator_are_trained_at_once_and_told_apart(halluci
     assert re.match(r"(2 of 2 seeds converged|1 of 2|no seed)", last)
     with pytest.raises(SystemExit, match="critic"):
         stability.main(["--workdir", str(workdir), "--model", "triangular"])
-
-
-def test_the_first_model_is_compared_with_all_and_several_changes_with_fewer(tmp_path):
-    config = emoji.get_config()
-    config.test.update(settings=((5, 1),), episodes=3)
-    rights = {"prototype": [1, 2, 3], "matching": [2, 2, 2], "prototype+hallucinate": [3, 4, 5]}
-    asked = {"ways": 5, "shots": 1, "queries": 2, "episodes": 3, "apart": True}
-    for name, right in rights.items():
-        file = tmp_path / scoring.episodes_file(name, asked)
-        results.save_arrays(file, {"accuracy": np.array(right) / 10})
-    names = ["matching", "prototype", "prototype+hallucinate"]
-    assert scoring.pairs([*names, "raw"])[-3:] == [
-        ("prototype+hallucinate", "prototype"),
-        ("prototype", "raw"),
-        ("prototype+hallucinate", "raw"),
-    ]
-    lines = scoring.compare(names, config, tmp_path)
-    found = {(line["model"], line["against"]): line["difference"] for line in lines}
-    assert found == {
-        ("matching", "prototype"): pytest.approx(0.0),
-        ("matching", "prototype+hallucinate"): pytest.approx(-0.2),
-        ("prototype+hallucinate", "prototype"): pytest.approx(0.2),
-    }
-
-
-def test_every_fusion_is_compared_with_the_modality_alone_that_is_best_on_validation(tmp_path):
-    config = emoji.get_config()
-    config.test.update(settings=((5, 1),), episodes=2)
-    asked = {"ways": 5, "shots": 1, "queries": 2, "episodes": 2, "apart": True}
-    names = ["attention", "concat", "image", "text"]
-    for name, accuracy, validated in zip(names, (7, 6, 5, 4), (0, 0, 0.3, 0.4), strict=True):
-        file = tmp_path / scoring.episodes_file(name, asked)
-        results.save_arrays(file, {"accuracy": np.full(2, accuracy / 10)})
-        lines = [{"step": i, "validation": validated - i / 10} for i in range(2)]
-        results.write_lines(tmp_path / "models" / name / "metrics.jsonl", lines)
-    lines = scoring.compare(names, config, tmp_path)
-    found = {(line["model"], line["against"]): line["difference"] for line in lines}
-    assert set(found) == {("attention", name) for name in names[1:]} | {("concat", "text")}
-    assert found["concat", "text"] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
