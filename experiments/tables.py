@@ -63,8 +63,7 @@ class Grid(NamedTuple):
 
 def setting(line: Line) -> str:
     """Ways and shots of a line; shots may be a range."""
-    shots = line["shots"] if isinstance(line["shots"], list) else [line["shots"]]
-    return f"{line['ways']}-way {'-'.join(map(str, shots))}-shot"
+    return f"{line['ways']}-way {'-'.join(map(str, np.atleast_1d(line['shots'])))}-shot"
 
 
 def alike(lines: Iterable[Line], kind: str = "result") -> list[Line]:

@@ -12,7 +12,8 @@ from experiments.configs import grocery
 def get_config() -> ConfigDict:
     """Features as they are, so that nothing but heads, norms and generator is learned."""
     config = grocery.get_config()
-    config.frozen, config.generation.side = "image:efficientnet_lite0", ""
+    config.frozen = "image:efficientnet_lite0,icon:efficientnet_lite0"
+    config.generation.update(side="icon", condition="both")
     config.encoders.image = "raw"
     config.update(fusion="concat", learner="hallucinate", head="triangular")
     config.compare = "prototype,relation,triangular,prototype+hallucinate"
