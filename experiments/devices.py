@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from experiments import hosts
+from fsjax.encoders.norms import ROWS
 from fsjax.types import Array
 
 
@@ -33,13 +34,16 @@ def cores_as_devices(config: ConfigDict) -> None:
 def mesh(config: ConfigDict) -> Mesh | None:
     """The devices over which a config spreads tasks and test episodes; None if it is only one.
 
-    Where it has several seeds these are spread in place of tasks.
+    Where it has several seeds these are spread in place of tasks, and where a step has one task
+    its rows, if devices are asked for.
 
     Raises:
       ValueError: if there are not as many as the config asks for, or they cannot have a task or
         seed each and the same number of them.
     """
     key, shared, there = _shared(config)
+    if spreads_rows(config):
+        shared = config.devices
     number = config.devices or math.gcd(shared, there)
     if number > there:
         raise ValueError(
@@ -57,7 +61,7 @@ def mesh(config: ConfigDict) -> Mesh | None:
             f"{jax.process_count()} processes, of which each must use its own: set it to a "
             f"multiple of {there}, and config.devices to 0"
         )
-    axis = key.rpartition(".")[2]
+    axis = ROWS if spreads_rows(config) else key.rpartition(".")[2]
     return Mesh(jax.devices()[:number], (axis,)) if number > 1 else None
 
 
@@ -68,9 +72,19 @@ def _shared(config: ConfigDict) -> tuple[str, int, int]:
     return "train.tasks", config.train.tasks, jax.device_count()
 
 
+def spreads_rows(config: ConfigDict) -> bool:
+    """Whether the rows of the one task of a step are spread over devices."""
+    return config.seeds == config.train.tasks == 1 < config.devices
+
+
+def mesh_of_rows(config: ConfigDict) -> Mesh | None:
+    """The devices over which rows are spread; None if they are not."""
+    return mesh(config) if spreads_rows(config) else None
+
+
 def mesh_of_tasks(config: ConfigDict) -> Mesh | None:
-    """The devices over which the tasks of a step are spread; None if seeds are, or nothing is."""
-    return mesh(config) if config.seeds == 1 else None
+    """The devices over which the tasks of a step are spread; None if they are not."""
+    return None if config.seeds > 1 or spreads_rows(config) else mesh(config)
 
 
 def everywhere(config: ConfigDict, arrays: Any) -> Any:

@@ -11,9 +11,10 @@ from experiments.build.generation import critic, generator, imputation, triplets
 from experiments.build.heads import LATE, LOSSES, head
 from experiments.build.learners import EMBEDS, GENERATE, LEARNERS, TUNED
 from experiments.build.networks import computed
-from experiments.build.parts import DISTILLATION, Model
+from experiments.build.parts import DISTILLATION, SPREADS, TRAIN_SPREAD, Model
 from experiments.build.tasks import WATCH, Training, on_tasks
 from experiments.dealer import first_task, training_rows
+from experiments.devices import spreads_rows
 from experiments.names import named, parse_names, pick
 from fsjax.episodes.missing import see_through
 from fsjax.learners.embedding import embedded_rows
@@ -80,6 +81,8 @@ def training(
     name = own if config.objective == "own" else config.objective
     make = pick(OBJECTIVES, name, "objective")
     make = partial(make, teacher=teacher) if name == DISTILLATION else make
+    if spreads_rows(config):
+        _check_spreads(config)
     learners = TRAINS.get(name, tuple(LEARNERS))
     if config.learner not in learners:
         raise ValueError(
@@ -87,6 +90,16 @@ def training(
             f"config.learner={config.learner!r}: set one of them to its default"
         )
     return make(config, model, train)
+
+
+def _check_spreads(config: ConfigDict) -> None:
+    if config.learner not in SPREADS or config.objective not in TRAIN_SPREAD:
+        raise ValueError(
+            f"config.devices={config.devices} spread the rows of one task, of the learners "
+            f"{', '.join(SPREADS)} by the objectives {', '.join(TRAIN_SPREAD)}, not of "
+            f"{config.learner} by {config.objective}: give each device tasks of its own, "
+            f"config.train.tasks={config.devices}"
+        )
 
 
 def _episodic(config: ConfigDict, model: Model) -> Objective:

@@ -7,18 +7,22 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.build.heads import HEADS, LATE
-from experiments.build.learners import BEGINS, EMBEDS, LEARNERS, low_rank_of
+from experiments.build.learners import BEGINS, EMBEDS, LEARNERS, TUNED, low_rank_of
 from experiments.build.networks import FUSIONS, ROWS_SHARE, computed, module_of
 from experiments.build.optimizers import OPTIMIZERS
 from experiments.names import check_name, named, parse_names
 from fsjax.encoders.low_rank import merged
 from fsjax.encoders.multimodal import Multimodal, encoded
+from fsjax.encoders.spread import spread
 from fsjax.types import Learner, Network, Params
 
 TAUGHT = "taught"  # a model's name among those compared says that it has a teacher
 DISTILLATION = "distillation"  # the objective of those that have one
 # Objectives that can be compared, of the learner metric.
 TRAINED = ("leave_one_out", "supervised", "views")
+# Learners the rows of whose one task can be spread, and objectives that train them so.
+SPREADS = ("metric", *TUNED)
+TRAIN_SPREAD = ("own", "episodic", "leave_one_out")
 # What is compared where methods are, rather than what is fused.
 METHODS = {*HEADS, *LEARNERS, "leave_one_out", "supervised"}
 # For programs that run once: they take longer to compile than to run.
@@ -33,6 +37,8 @@ class Model(NamedTuple):
     learner: Learner
     fast: "Model | None"  # the same on tokens that `encode_pool` made, if rows are independent
     weights: Callable[[Params], Params]  # of the network -> of the module
+    # The same where the rows of a task are spread over devices, if they can be.
+    spread: "Model | None" = None
 
 
 def models(config: ConfigDict) -> dict[str, ConfigDict]:
@@ -118,8 +124,8 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
     adapters = config.base.begins == "low_rank" and (kept or base is not None)
     weights = partial(merged, alpha=config.low_rank.alpha) if adapters else lambda params: params
 
-    def of(module: Multimodal) -> Model:
-        network = computed(config, module)
+    def of(module: Multimodal, changed: Callable[[Network], Network] = lambda n: n) -> Model:
+        network = changed(computed(config, module))
         if base is not None:
             network = BEGINS[config.base.begins](network, base, config)
         elif adapters:
@@ -129,4 +135,7 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
     independent = config.norm not in ROWS_SHARE and config.learner in EMBEDS and not adapters
     # What does not fit the memory as bytes does not fit it as so many floats.
     grows = config.data.stream and "raw" in config.encoders.values()
-    return of(module)._replace(fast=of(encoded(module)) if independent and not grows else None)
+    return of(module)._replace(
+        fast=of(encoded(module)) if independent and not grows else None,
+        spread=of(module, spread) if config.learner in SPREADS else None,
+    )

@@ -8,9 +8,9 @@ from ml_collections import ConfigDict
 
 from experiments.build.parts import Model, model
 from experiments.dealer import training_tasks
-from experiments.devices import mesh_of_tasks
+from experiments.devices import mesh_of_rows, mesh_of_tasks
 from fsjax.evaluation.figures import accuracy
-from fsjax.objectives.episodic import over_tasks
+from fsjax.objectives.episodic import over_rows, over_tasks
 from fsjax.objectives.multi_step import annealed
 from fsjax.types import Key, Objective, Params, Pool, Sample
 
@@ -32,7 +32,9 @@ def on_tasks(
 
     def of_model(config: ConfigDict, model: Model) -> Objective:
         at_once = config.train.block or block(config)
-        return over_tasks(each(config, model), block=at_once, mesh=mesh_of_tasks(config))
+        if (mesh := mesh_of_rows(config)) is None:
+            return over_tasks(each(config, model), block=at_once, mesh=mesh_of_tasks(config))
+        return over_rows(over_tasks(each(config, model.spread or model), block=at_once), mesh)
 
     def make(config: ConfigDict, made: Model, train: Pool) -> Training:
         share = config.inner.first_order

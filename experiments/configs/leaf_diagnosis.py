@@ -4,7 +4,7 @@ where it is sure. Leaves stand in for lesions, their margin, shape and texture f
 Claim: of 20 kinds of leaves never seen, ten at a time, 1 to 5 known cases each, the fused model is
 right at 99.4 +- 0.1 and answers 97.9 % of the queries with 0.1 % wrong; by the picture alone it is
 91.9 +- 0.3, and 34.9 % of the queries can be answered so (1000 episodes, seed 0).
-Cost: 3 minutes on one CPU core.
+Cost: 5 minutes of one CPU core.
 Command: python -m experiments.train --config=experiments/configs/leaf_diagnosis.py
     --config.data.path=FOLDER/leaf64.npz
 """

@@ -3,7 +3,8 @@
 Each norm is a Flax module called with x [B, ..., D], weight [B], the weight of each row in the
 statistics, and a pooling of what it normalises, by maximum or mean. Statistics [D] leave through
 the collection "stats", and come back through it. `flax.linen.GroupNorm` behind the same call is
-`group`, which needs no statistics.
+`group`, which needs no statistics. Within a map over the axis "rows", as of
+`fsjax.encoders.spread`, statistics are those of the rows of all its devices.
 """
 
 import math
@@ -11,10 +12,21 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.lax import stop_gradient
 
 from fsjax.encoders.pooling import Pool, no_pool
 from fsjax.types import Array
+
+ROWS = "rows"  # the axis over whose devices the rows of one task are spread
+
+
+def _of_all(total: Array) -> Array:
+    """A sum over the rows of this device as that over all devices, where rows are spread."""
+    try:
+        return lax.psum(total, ROWS)
+    except NameError:  # no map over such an axis
+        return total
 
 
 def weighted_moments(x: Array, weight: Array) -> tuple[Array, Array]:
@@ -29,15 +41,16 @@ def weighted_moments(x: Array, weight: Array) -> tuple[Array, Array]:
     """
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     places = tuple(range(1, x.ndim - 1))
-    total = jnp.maximum(weight.sum() * math.prod(x.shape[1:-1]), jnp.finfo(x.dtype).tiny)
+    places_of_rows = _of_all(weight.sum()) * math.prod(x.shape[1:-1])
+    total = jnp.maximum(places_of_rows, jnp.finfo(x.dtype).tiny)
     # Rows are weighted last: a weight inside the sum over places doubles the cost of its gradient.
     weight = weight.astype(x.dtype)
-    mean = weight @ x.sum(places) / total
+    mean = _of_all(weight @ x.sum(places)) / total
     # Two passes: E[x^2] - E[x]^2 loses all digits where the mean is large. The variance is
     # E[(x - c)^2] - (E[x] - c)^2 for any constant c: at c = E[x] the second term is zero, and
     # gradients of all orders are right with none through c, a pass over x that sums to zero.
     centre = stop_gradient(mean)
-    squares = weight @ jnp.square(x - centre).sum(places) / total
+    squares = _of_all(weight @ jnp.square(x - centre).sum(places)) / total
     return mean, squares - jnp.square(mean - centre)
 
 

@@ -78,6 +78,27 @@ def over_tasks(
     return batched
 
 
+def over_rows(objective: Objective, mesh: Mesh) -> Objective:
+    """An objective whose network is `fsjax.encoders.spread.spread`, over the devices of a mesh.
+
+    Each device computes the loss L of all rows from the features z of all. What it is handed back
+    for those of its own rows is the sum of what all n devices have for them, n dL/dz; for what they
+    all compute it is their own dL. So the mean over devices of gradients by their own parameters,
+    each through its own rows alone, is the gradient.
+
+    Args:
+      objective: of any batch.
+      mesh: of the one axis "rows".
+    """
+    (axis,) = mesh.axis_names
+
+    def local(params: Params, batch: Any, key: Key, step: Step):
+        vary = partial(jax.tree.map, lambda x: lax.pcast(x, axis, to="varying"))
+        return lax.pmean(objective(vary(params), batch, key, step), axis)
+
+    return jax.shard_map(local, mesh=mesh, in_specs=P(), out_specs=P())
+
+
 def _tasks(batch: Any) -> int:
     return jax.tree.leaves(batch)[0].shape[0]
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import devices, train
+from experiments import build, devices, train
 from experiments.configs import emoji
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +39,25 @@ def test_as_many_devices_as_divide_the_tasks(monkeypatch, there, used):
 def test_more_devices_than_there_are():
     with pytest.raises(ValueError, match=r"config.devices=3, and jax sees 1 \(cpu\)"):
         devices.mesh(config(devices=3))
+
+
+def test_rows_of_the_one_task_are_spread_where_devices_are_asked_for(monkeypatch):
+    made = config(devices=2)
+    made.train.tasks = 1
+    with pytest.raises(ValueError, match=r"config\.devices=2, and jax sees 1"):
+        devices.mesh(made)
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    monkeypatch.setattr(jax, "devices", lambda: 4 * jax.local_devices())
+    monkeypatch.setattr(devices, "Mesh", lambda found, names: (len(found), names))
+    assert devices.mesh(made) == devices.mesh_of_rows(made) == (2, ("rows",))
+    assert devices.mesh_of_tasks(made) is None
+    for name, change in {"devices": 0, "train.tasks": 2}.items():
+        other = made.copy_and_resolve_references()
+        other.update_from_flattened_dict({name: change})
+        assert devices.mesh_of_rows(other) is None
+    made.learner = "maml"
+    with pytest.raises(ValueError, match=r"not of maml by own: give each device tasks .*tasks=2"):
+        build.training(made, None, None)
 
 
 def test_tasks_that_cannot_be_spread_alike(monkeypatch):

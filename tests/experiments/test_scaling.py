@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import jax
+import pytest
 
 from experiments import build, jobs
 from experiments.benchmarks import scaling
@@ -23,6 +24,7 @@ def test_collectives_and_their_bytes():
     assert scaling.collectives(PROGRAM) == [("all-reduce", 4 + 2 * 24 + 8), ("all-gather", 40)]
 
 
+@pytest.mark.slow
 def test_devices_do_as_much_each_and_talk_once(tmp_path, write_npz, job_flags, small):
     flags = job_flags(tmp_path / "data.npz", **{"train.drop": 0.3})
     command = [sys.executable, "-m", "experiments.benchmarks.scaling", *flags]
