@@ -161,8 +161,11 @@ def _steps(
         number = sizes["shots"] + queries
         return partial(_torch_steps, model, rows, number, {**sizes, "steps": steps, **how})
 
+    cores = len(os.sched_getaffinity(0))
+    spread = Competitor(partial(_jax_steps, model, rows, {**ours, "devices": cores}))
     return {
         "fsjax": Competitor(partial(_jax_steps, model, rows, ours)),
+        **({"fsjax, rows over the cores": spread} if cores > 1 else {}),
         "PyTorch": Competitor(theirs()),
         LAST: Competitor(theirs(channels_last=True)),
         f"{LAST}, tuned allocator": Competitor(theirs(channels_last=True), TUNED),

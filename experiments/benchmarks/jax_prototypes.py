@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from experiments import dealer, jobs
 from experiments.benchmarks.contest import Work
 from experiments.configs import emoji, omniglot
+from experiments.devices import cores_as_devices, everywhere
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table, rows
 from fsjax.evaluation.figures import accuracy
@@ -49,6 +50,7 @@ def work(
     queries: int,
     steps: int,
     seeds: int = 1,
+    devices: int = 0,
 ) -> Work:
     """A function that takes steps as a training does: a scanned chunk, episodes drawn within it.
 
@@ -60,9 +62,12 @@ def work(
       queries: query rows of a class.
       steps: how many it takes.
       seeds: how many models take them side by side.
+      devices: over which rows are spread; 0: over none.
     """
     config.train.update(ways=ways, shots=shots, queries=queries)
-    job = jobs.prepare(config, pool(rows_of))
+    config.devices = devices
+    cores_as_devices(config)
+    job = jobs.prepare(config, everywhere(config, pool(rows_of)))
     how = {"num_steps": steps, **jobs.trains_with(job)}
     if seeds > 1:
         return partial(_finished, partial(train_seeds, stack([job.state] * seeds), **how))

@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
             "workers": 0,  # models trained side by side; 0: two on CPU, one on an accelerator
             # Over which the tasks of a step, or seeds, and test episodes are spread; 0: as many as
             # jax sees and divide their number. On CPU jax sees one, unless more are asked for: a
-            # core each.
+            # core each. More than 1 and one task a step: the rows of the task are spread.
             "devices": 0,
             "data": {
                 # emoji | folder | csv | grocery | npz | omniglot | speech_commands | tfds
