@@ -1,6 +1,7 @@
 """Predictions for files of one's own: a support set and queries are read, answers are written."""
 
 import csv
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -226,14 +227,26 @@ def _accuracy(answers: Answers) -> list[str]:
             f"queries of classes that the support set lacks: {strange.sum()} "
             f"({', '.join(names[:5])}{', ...' if len(names) > 5 else ''}): not in the accuracy"
         )
-        if answers.predictor.left_out is not None:
-            odd = found.none_of_these >= ODD
-            text += (
-                f"; {(odd & strange).sum()} of them have none_of_these of {ODD} or more, as have "
-                f"{(odd & known).sum()} of the {known.sum()} others"
-            )
-        lines.append(text)
+        lines.append(text + _told_apart(answers, strange, known))
     return [line for line in lines if line]
+
+
+def _told_apart(answers: Answers, strange: np.ndarray, known: np.ndarray) -> str:
+    """How many queries of classes that the support set lacks, and of others, are odd."""
+    left_out = answers.predictor.left_out
+    if left_out is None:
+        return ""
+    # The largest of n / (n + 1) reaches ODD from this n on.
+    if (count := len(left_out.own)) < (least := math.ceil(ODD / (1 - ODD) - 1e-9)):
+        return (
+            f"; to tell them by none_of_these wants {least} support rows that have another of "
+            f"their class, and there are {count}"
+        )
+    odd = answers.predictions.none_of_these >= ODD
+    return (
+        f"; {(odd & strange).sum()} of them have none_of_these of {ODD} or more, as have "
+        f"{(odd & known).sum()} of the {known.sum()} others"
+    )
 
 
 def _share(right: np.ndarray) -> str:

@@ -4,6 +4,7 @@ import csv
 import itertools
 import math
 import re
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -118,6 +119,19 @@ def test_what_is_read_and_how_good_it_is_are_told(answered):
     assert "nothing trained (image: pixels" in said
     assert "accuracy: 100.0% (70.1% to 100.0%) of 9 of queries with a label" in said
     assert "classes that the support set lacks: 1 (fir): not in the accuracy" in said
+    assert "wants 19 support rows that have another of their class, and there are 12" in said
+
+
+def test_queries_of_other_classes_are_told_apart_where_there_are_rows_enough():
+    strange = np.array([True, True, False, False, False])
+    left_out = prediction.LeftOut(np.zeros(19), np.ones(19, bool), 1.0, np.ones(19))
+    answers = SimpleNamespace(
+        predictor=SimpleNamespace(left_out=left_out),
+        predictions=SimpleNamespace(none_of_these=np.array([0.95, 0.5, 0.1, 0.95, 0.2])),
+    )
+    assert queries._told_apart(answers, strange, ~strange) == (
+        "; 1 of them have none_of_these of 0.95 or more, as have 1 of the 3 others"
+    )
 
 
 def test_that_published_encoders_are_absent_is_told_unless_features_are_to_be_plain(
