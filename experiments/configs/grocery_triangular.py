@@ -1,7 +1,7 @@
-"""The triangular relation network on groceries, seen through a frozen image encoder.
+"""The triangular relation network on groceries, seen through a frozen encoder and a map of it.
 
 Command: python -m experiments.train --config=experiments/configs/grocery_triangular.py
-    --config.data.path=FOLDER/grocery112.npz
+    --config.data.path=FOLDER/grocery112.npz --config.seed=0
 """
 
 from ml_collections import ConfigDict
@@ -10,12 +10,17 @@ from experiments.configs import grocery
 
 
 def get_config() -> ConfigDict:
-    """Features as they are, so that nothing but heads, norms and generator is learned."""
+    """The map of grocery.py, learned by prototypes; heads, relation modules and generators at its
+    features.
+
+    All of them by the same 40 classes: of 24 for the map and 16 for what follows less is learned,
+    61.6 on validation in place of 65.6 by prototypes, 60.8 in place of 65.2 by triplets. A
+    generator that is told the studio photo of a product learns photos by heart: 40 to 56.
+    """
     config = grocery.get_config()
-    config.frozen = "image:efficientnet_lite0,icon:efficientnet_lite0"
-    config.generation.update(side="icon", condition="both")
-    config.encoders.image = "raw"
-    config.update(fusion="concat", learner="hallucinate", head="triangular")
+    config.frozen, config.generation.side = "image:efficientnet_lite0", ""
+    config.base.update(steps=400, learning_rate=3e-4)
+    config.update(learner="hallucinate", head="triangular")
     config.compare = "prototype,relation,triangular,prototype+hallucinate"
     config.generation.curve = "0,1,5,20"
     config.train.update(ways=20, steps=600, chunk=200, learning_rate=1e-3)
