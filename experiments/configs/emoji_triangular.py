@@ -1,8 +1,8 @@
 """The triangular relation network on emoji, image, text and speech fused by attention.
 
-Claim: over the training seeds 0, 1 and 2 nothing that is generated pays: hallucinated prototypes are
-within 0.2 points of plain ones in 5-way 1-shot, and a triangular network is 0.3 to 0.6 below them in
-20-way 1-shot, with synthetic rows or without.
+Claim: over the training seeds 0, 1 and 2 nothing that is generated pays: hallucinated prototypes
+are within 0.2 points of plain ones in 5-way 1-shot, and a triangular network is 0.3 to 0.6 below
+them in 20-way 1-shot, with synthetic rows or without.
 Cost: 6 minutes of one CPU core.
 Command: python -m experiments.train --config=experiments/configs/emoji_triangular.py
 """
