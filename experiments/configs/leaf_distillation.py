@@ -2,7 +2,7 @@
 
 Claim: after 200 steps the student that is taught is above the same one that is not, by the paired
 interval, in 20-way 1-shot (0.5, 0.2 and 3.3 points) and 5-way 5-shot (0.4, 0.4 and 1.4), seeds 0,
-1 and 2; in 5-way 1-shot for one seed of the three. See the README.
+1 and 2; in 5-way 1-shot for one seed of the three. See RESULTS.md.
 Cost: 16 to 23 minutes a seed on a core shared with ten other programs, three models.
 Command: python -m experiments.train --config=experiments/configs/leaf_distillation.py
     --config.data.path=FOLDER/leaf64.npz --config.seed=0

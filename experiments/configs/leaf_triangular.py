@@ -2,7 +2,7 @@
 
 Claim: in 20-way 1-shot synthetic rows lift prototypes by 0.31 to 0.42 points, and the relation
 trained by triplets of real rows is 1.1 to 3.3 above prototypes, in each of three seeds; synthetic
-rows in the triplets helped one seed and cost two others. See the README.
+rows in the triplets helped one seed and cost two others. See RESULTS.md.
 Cost: 4 minutes on one CPU core, five models.
 Command: python -m experiments.train --config=experiments/configs/leaf_triangular.py
     --config.data.path=FOLDER/leaf64.npz

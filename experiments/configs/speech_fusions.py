@@ -1,7 +1,7 @@
 """Every fusion on spoken Arabic commands beside icons, queries by other speakers.
 
 Claim: for the training seeds 0, 1 and 2 attention and concatenation are above speech alone by at
-least 4 points in 5-way 1-shot (--config.compare=concat,audio,image); see the README. No 20 ways:
+least 4 points in 5-way 1-shot (--config.compare=concat,audio,image); see RESULTS.md. No 20 ways:
 there are 40 classes for three splits.
 Cost: about two minutes a model on one CPU core.
 Command: python -m experiments.train --config=experiments/configs/speech_fusions.py
