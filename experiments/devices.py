@@ -43,6 +43,7 @@ def mesh(config: ConfigDict) -> Mesh | None:
     """
     key, shared, there = _shared(config)
     if spreads_rows(config):
+        _check_one_process(config)
         shared = config.devices
     number = config.devices or math.gcd(shared, there)
     if number > there:
@@ -70,6 +71,14 @@ def _shared(config: ConfigDict) -> tuple[str, int, int]:
     if config.seeds > 1:
         return "seeds", config.seeds, jax.device_count()
     return "train.tasks", config.train.tasks, jax.device_count()
+
+
+def _check_one_process(config: ConfigDict) -> None:
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"config.train.tasks=1, whose rows the devices of one process can share, and there are "
+            f"{jax.process_count()} processes: set it to a multiple of {config.devices}"
+        )
 
 
 def spreads_rows(config: ConfigDict) -> bool:

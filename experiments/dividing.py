@@ -25,7 +25,9 @@ def training_pool(config: ConfigDict, train: Table) -> Pool | Divided:
     if not config.data.divide:
         return devices.everywhere(config, make_pool(train))
     _check(config)
-    return Divided(make_pool(train), {}) if mesh is None else _divided(config, train, mesh)
+    if mesh is None:
+        return Divided(devices.everywhere(config, make_pool(train)), {})
+    return _divided(config, train, mesh)
 
 
 def _check(config: ConfigDict) -> None:

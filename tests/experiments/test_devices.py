@@ -55,6 +55,9 @@ def test_rows_of_the_one_task_are_spread_where_devices_are_asked_for(monkeypatch
         other = made.copy_and_resolve_references()
         other.update_from_flattened_dict({name: change})
         assert devices.mesh_of_rows(other) is None
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"tasks=1, whose rows .* 2 processes: .* multiple of 2"):
+        devices.mesh(made)
     made.learner = "maml"
     with pytest.raises(ValueError, match=r"not of maml by own: give each device tasks .*tasks=2"):
         build.training(made, None, None)
