@@ -1,7 +1,7 @@
 """Every fusion on emoji, beside each modality alone.
 
 Claim: for the training seeds 0, 1 and 2, after 400 steps, every fusion but gated and low_rank is
-above the image alone in 5-way and 20-way 1-shot, by its paired interval; see experiments/RESULTS.md.
+above the image alone in 5-way and 20-way 1-shot, by its paired interval; see RESULTS.md.
 Cost: 29 minutes on a CPU core of its own, fourteen models one after another.
 Command: python -m experiments.train --config=experiments/configs/emoji_fusions.py
     --config.seed=0
