@@ -1,5 +1,9 @@
 """The triangular relation network on groceries, seen through a frozen encoder and a map of it.
 
+Claim: over the training seeds 0, 1 and 2 nothing that is generated pays: hallucinated prototypes
+are 0.1 to 0.7 points below plain ones in 20-way 1-shot, a triangular network with synthetic rows is
+3.5 to 4.6 below the one without, and that 0.4 to 1.0 below prototypes. See RESULTS.md.
+Cost: 5 minutes of one CPU core, once photos are embedded.
 Command: python -m experiments.train --config=experiments/configs/grocery_triangular.py
     --config.data.path=FOLDER/grocery112.npz --config.seed=0
 """
