@@ -1,5 +1,8 @@
 """The triangular relation network on leaves, picture and measurements fused by attention.
 
+Claim: prototypes are at 96.0 to 96.6 in 20-way 1-shot for the training seeds 0, 1 and 2, with
+hallucinated rows at 96.1 to 96.6: little is left to gain. See RESULTS.md.
+Cost: 4 minutes on one CPU core.
 Command: python -m experiments.train --config=experiments/configs/leaf_triangular_fused.py
     --config.data.path=FOLDER/leaf64.npz --config.seed=0
 """
