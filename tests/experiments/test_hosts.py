@@ -75,6 +75,7 @@ def metrics(workdir):
     return [{k: v for k, v in line.items() if k != "minutes"} for line in read]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path, job_flags):
     for name, processes in (("two", 2), ("one", 1)):
         changes = {"train.steps": 2, "devices": 4 if processes == 2 else 1}
