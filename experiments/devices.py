@@ -34,17 +34,14 @@ def cores_as_devices(config: ConfigDict) -> None:
 def mesh(config: ConfigDict) -> Mesh | None:
     """The devices over which a config spreads tasks and test episodes; None if it is only one.
 
-    Where it has several seeds these are spread in place of tasks, and where a step has one task
-    its rows, if devices are asked for.
+    Where it has several seeds these are spread in place of tasks. Where a step has one task, as
+    many devices as are asked for spread its rows (`mesh_of_rows`) and test episodes.
 
     Raises:
       ValueError: if there are not as many as the config asks for, or they cannot have a task or
         seed each and the same number of them.
     """
     key, shared, there = _shared(config)
-    if spreads_rows(config):
-        _check_one_process(config)
-        shared = config.devices
     number = config.devices or math.gcd(shared, there)
     if number > there:
         raise ValueError(
@@ -62,7 +59,7 @@ def mesh(config: ConfigDict) -> Mesh | None:
             f"{jax.process_count()} processes, of which each must use its own: set it to a "
             f"multiple of {there}, and config.devices to 0"
         )
-    axis = ROWS if spreads_rows(config) else key.rpartition(".")[2]
+    axis = key.rpartition(".")[2]
     return Mesh(jax.devices()[:number], (axis,)) if number > 1 else None
 
 
@@ -70,6 +67,9 @@ def _shared(config: ConfigDict) -> tuple[str, int, int]:
     """The key of what is spread, how many of it there are, and how many devices."""
     if config.seeds > 1:
         return "seeds", config.seeds, jax.device_count()
+    if spreads_rows(config):
+        _check_one_process(config)
+        return "devices", config.devices, jax.device_count()
     return "train.tasks", config.train.tasks, jax.device_count()
 
 
@@ -87,8 +87,11 @@ def spreads_rows(config: ConfigDict) -> bool:
 
 
 def mesh_of_rows(config: ConfigDict) -> Mesh | None:
-    """The devices over which rows are spread; None if they are not."""
-    return mesh(config) if spreads_rows(config) else None
+    """The devices over which rows are spread; None if they are not.
+
+    Its axis is another than that of test episodes, of which each has statistics of its own.
+    """
+    return Mesh(mesh(config).devices, (ROWS,)) if spreads_rows(config) else None
 
 
 def mesh_of_tasks(config: ConfigDict) -> Mesh | None:

@@ -14,7 +14,7 @@ from experiments import build, cache
 from experiments.names import check_name
 from fsjax.data import sounds
 from fsjax.data.files import Sizes
-from fsjax.data.preprocess import bags_of_ngrams, resize_image
+from fsjax.data.preprocess import at_unit_length, bags_of_ngrams, resize_image
 from fsjax.pretrained import Pretrained
 from fsjax.pretrained.encoder import check_waves
 from fsjax.pretrained.soundnet import RATE
@@ -61,10 +61,6 @@ def frames_of(waves: np.ndarray) -> np.ndarray:
 
 def _listened(waves: np.ndarray) -> np.ndarray:
     return _heard(frames_of(waves))
-
-
-def _at_unit_length(x: np.ndarray) -> np.ndarray:
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
 def _ngrams(codes: np.ndarray) -> np.ndarray:
@@ -132,7 +128,7 @@ def embed_of(kind: str, features: str) -> tuple[Embed, str]:
     plain = EMBEDS[kind]
 
     def both(x: np.ndarray) -> np.ndarray:
-        return np.concatenate([_at_unit_length(f(x)) for f in (embed, plain.embed)], axis=1)
+        return np.concatenate([at_unit_length(f(x)) for f in (embed, plain.embed)], axis=1)
 
     return Embed(f"{name} and {plain.name}", both, False, sizes), ""
 

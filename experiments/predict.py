@@ -28,7 +28,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import compiled, predicted, queries
+from experiments import compiled, predicted, queries, verdict
 from experiments.features import FEATURES
 from experiments.names import parse_pairs
 
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             predicted.write_page(answers, args.report)
     except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"{parser.prog}: {error}") from error
-    print("\n".join([*queries.told(answers), *map(str, filter(None, (args.out, args.report)))]))
+    print("\n".join([*verdict.told(answers), *map(str, filter(None, (args.out, args.report)))]))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from experiments.features import frames_of
-from experiments.queries import LABEL, SHOWN, Answers, told
+from experiments.queries import LABEL, SHOWN, Answers
 from experiments.report import document
+from experiments.verdict import told
 from fsjax.data.sheet import Sheet
 
 DECIBELS = 70  # of a sound, from black to white

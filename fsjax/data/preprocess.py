@@ -147,8 +147,13 @@ def bags_of_ngrams(
                 for start in range(len(word) - n + 1):
                     digest = hashlib.sha256(word[start : start + n].encode()).digest()
                     bag[int.from_bytes(digest[:4], "big") % size] += -1.0 if digest[4] % 2 else 1.0
-    length = np.linalg.norm(bags, axis=1, keepdims=True)
-    return bags / np.where(length > 0, length, 1.0)
+    return at_unit_length(bags)
+
+
+def at_unit_length(x: np.ndarray) -> np.ndarray:
+    """Rows [B, D] divided by their lengths; those of length zero as they are."""
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.where(length > 0, length, 1.0)
 
 
 def encode_texts(texts: Sequence[str], length: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Weights in npy files that hold a pickled dictionary of arrays; nothing that they hold is run."""
 
+import io
 import pickle
 import re
 from collections.abc import Iterator, Mapping
@@ -28,16 +29,14 @@ def read_npy(path: str | Path) -> Weights:
       FileNotFoundError: if there is no such file.
       ValueError: if the file is damaged, or holds anything but arrays of numbers by name.
     """
+    file = io.BytesIO(Path(path).read_bytes())
     try:
-        with Path(path).open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            if version != (1, 0):
-                raise ValueError(f"its format is {version}, not (1, 0)")
-            np.lib.format.read_array_header_1_0(file)
-            (found,) = _Arrays(file, encoding="latin1").load().items()
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError(f"its format is {version}, not (1, 0)")
+        np.lib.format.read_array_header_1_0(file)
+        (found,) = _Arrays(file, encoding="latin1").load().items()
         return dict(_named(found))
-    except FileNotFoundError:
-        raise
     except Exception as error:  # damaged bytes make an unpickler raise almost anything
         raise ValueError(
             f"{path} cannot be read as the weights of a network ({error}); install it again"

@@ -1,7 +1,5 @@
 """SoundNet with the weights that it was published with."""
 
-from functools import partial
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -96,11 +94,13 @@ def soundnet(*, layers: int = 6) -> Pretrained:
       ValueError: `embed`, if rows are no such waves.
     """
     module, params = load_soundnet(layers=layers)
-    heard = jax.jit(lambda params, x: module.apply({"params": params}, SCALE * x).mean(1))
+    forward = jax.jit(lambda params, x: module.apply({"params": params}, SCALE * x).mean(1))
+
+    def heard(waves: np.ndarray) -> np.ndarray:
+        return forward(params, np.stack([_filled(wave) for wave in waves]))
 
     def embed(waves: np.ndarray) -> np.ndarray:
-        filled = np.stack([_filled(wave) for wave in check_waves(waves, "soundnet", RATE)])
-        return in_batches(partial(heard, params), filled, batch=16)
+        return in_batches(heard, check_waves(waves, "soundnet", RATE), batch=16)
 
     key = digest(package_file(PACKAGE, FILE), layers=layers)
     return Pretrained("soundnet", key, "audio", embed, RATE)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from fsjax.encoders.norms import (
     CalibratedNorm,
@@ -61,6 +63,16 @@ def test_weighted_moments_are_numpys_also_far_from_zero(weight, offset):
     spread = np.einsum("b,blD->D", w, np.square(x - expected)) / total
     np.testing.assert_allclose(mean, expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(var, spread, rtol=1e-3, atol=1e-3)
+
+
+def test_where_other_things_than_rows_are_spread_moments_are_of_own_rows():
+    mesh = Mesh(jax.devices()[:1], ("tasks",))
+    on_each = jax.shard_map(jax.vmap(moments), mesh=mesh, in_specs=P("tasks"), out_specs=P("tasks"))
+    found = on_each(jnp.stack([X, OTHER]), jnp.stack([WEIGHT, ONES]))
+    for i, own in enumerate([moments(X, WEIGHT), moments(OTHER, ONES)]):
+        close(jax.tree.map(lambda x, i=i: x[i], found), own)
+    named = jax.vmap(moments, axis_name="tasks")(jnp.stack([X, OTHER]), jnp.stack([WEIGHT, ONES]))
+    close(named, found)
 
 
 def test_weighted_moments_are_zero_if_no_row_counts():

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -41,6 +42,13 @@ def test_more_devices_than_there_are():
         devices.mesh(config(devices=3))
 
 
+class Spread(NamedTuple):
+    """A mesh of devices that need not differ."""
+
+    devices: list
+    axis_names: tuple
+
+
 def test_rows_of_the_one_task_are_spread_where_devices_are_asked_for(monkeypatch):
     made = config(devices=2)
     made.train.tasks = 1
@@ -48,8 +56,10 @@ def test_rows_of_the_one_task_are_spread_where_devices_are_asked_for(monkeypatch
         devices.mesh(made)
     monkeypatch.setattr(jax, "device_count", lambda: 4)
     monkeypatch.setattr(jax, "devices", lambda: 4 * jax.local_devices())
-    monkeypatch.setattr(devices, "Mesh", lambda found, names: (len(found), names))
-    assert devices.mesh(made) == devices.mesh_of_rows(made) == (2, ("rows",))
+    monkeypatch.setattr(devices, "Mesh", Spread)
+    assert devices.mesh_of_rows(made) == Spread(2 * jax.local_devices(), ("rows",))
+    # Norms add up over "rows", and test episodes have nothing to do with each other.
+    assert devices.mesh(made) == Spread(2 * jax.local_devices(), ("devices",))
     assert devices.mesh_of_tasks(made) is None
     for name, change in {"devices": 0, "train.tasks": 2}.items():
         other = made.copy_and_resolve_references()

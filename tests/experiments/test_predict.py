@@ -24,6 +24,7 @@ from experiments import (
     queries,
     results,
     train,
+    verdict,
 )
 from experiments.configs import own
 from fsjax.data.pool import make_pool
@@ -129,7 +130,7 @@ def test_queries_of_other_classes_are_told_apart_where_there_are_rows_enough():
         predictor=SimpleNamespace(left_out=left_out),
         predictions=SimpleNamespace(none_of_these=np.array([0.95, 0.5, 0.1, 0.95, 0.2])),
     )
-    assert queries._told_apart(answers, strange, ~strange) == (
+    assert verdict._told_apart(answers, strange, ~strange) == (
         "; 1 of them have none_of_these of 0.95 or more, as have 1 of the 3 others"
     )
 

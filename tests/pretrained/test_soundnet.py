@@ -63,6 +63,8 @@ def test_a_sound_fills_its_row_and_bytes_are_heard_as_floats():
     np.testing.assert_allclose(of_bytes, found, atol=1e-2 * np.abs(found).max())
     assert np.isfinite(made.embed(np.zeros((1, 30), np.int16))).all()
     assert made.digest != soundnet(layers=3).digest
+    with pytest.raises(ValueError, match="no rows"):
+        made.embed(WAVES[:0])
     for bad in (WAVES[0], WAVES.astype(np.int32), WAVES[..., None], WAVES[:, :0]):
         with pytest.raises(ValueError, match=r"soundnet embeds waves \[N, samples\] at 22050 Hz"):
             made.embed(bad)
