@@ -9,7 +9,7 @@ from experiments.names import named, parse_names
 from fsjax import heads
 from fsjax.encoders.comparison import ConvRelation
 from fsjax.heads import distances
-from fsjax.heads.late import alike, late, precision
+from fsjax.heads.late import alike, as_others, as_scored, late, precision
 from fsjax.heads.relation import Relation
 from fsjax.objectives import losses
 from fsjax.types import Array, Head
@@ -28,6 +28,7 @@ HEADS: dict[str, Callable[[ConfigDict], Head]] = {
     "full_context": lambda config: heads.full_context(),
     "relation": lambda config: heads.relation(named(RELATIONS, config, "relation")()),
     "ridge": lambda config: heads.ridge(),
+    "predictive": lambda config: heads.predictive(),
     "logistic": lambda config: heads.logistic(),
     "linear": lambda config: heads.linear(),
     "cosine": lambda config: heads.cosine(),
@@ -38,6 +39,8 @@ HEADS: dict[str, Callable[[ConfigDict], Head]] = {
     "propagation": lambda config: heads.propagation(),
     "triangular": lambda config: heads.triangular(),
 }
+# Heads that know what to say of a class of no rows.
+UNCERTAIN = ("predictive",)
 LOSSES = {"cross_entropy": losses.cross_entropy, "squared_error": losses.squared_error}
 # Heads that look at every pair of rows, so that drawing episodes is the smaller part.
 OF_PAIRS = ("triangular",)
@@ -63,4 +66,6 @@ def head(config: ConfigDict) -> Head:
             f"config.fusion={config.fusion!r} keeps apart: change one of them"
         )
     trust, more = LATE[config.fusion]
-    return late(chosen, modalities=len(parse_names(config.modalities)) + more, trust=trust)
+    fill = as_scored if config.head in UNCERTAIN else as_others
+    places = len(parse_names(config.modalities)) + more
+    return late(chosen, modalities=places, trust=trust, fill=fill)

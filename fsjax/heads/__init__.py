@@ -6,6 +6,7 @@ from fsjax.heads.full_context import full_context
 from fsjax.heads.logistic import logistic
 from fsjax.heads.mahalanobis import mahalanobis
 from fsjax.heads.matching import matching
+from fsjax.heads.predictive import predictive
 from fsjax.heads.propagation import propagation
 from fsjax.heads.prototype import prototype
 from fsjax.heads.relation import relation
@@ -22,6 +23,7 @@ __all__ = [
     "logistic",
     "mahalanobis",
     "matching",
+    "predictive",
     "propagation",
     "prototype",
     "relation",

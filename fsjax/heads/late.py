@@ -10,6 +10,8 @@ from fsjax.heads.prototype import class_means
 from fsjax.types import Array, Head
 
 Trust = Callable[[Array, Array], Array]  # z [S, D], y [S, W] of a modality -> []
+# logits [M, Q, W], classes known [M, W], learned factors [M] -> logits of all classes
+Fill = Callable[[Array, Array, Array], Array]
 
 
 def alike(z: Array, y: Array) -> Array:
@@ -47,18 +49,32 @@ def precision(*, strength: float = 5.0) -> Trust:
     return trust
 
 
-def late(head: Head, *, modalities: int, trust: Trust = alike) -> Head:
-    """Adds the logits of a head of each modality, by learned weights and where it is there.
+def as_others(logits: Array, known: Array, factors: Array) -> Array:
+    """Gives a class of no rows the mean logit of the others times the factor of the modality.
 
-    A class of which the support set has no row in a modality gets there the mean logit of the
-    others times a learned factor: at first that says nothing for or against it, and then it is how
-    near a query has to come to other classes to be no row of this one.
+    At first that says nothing for or against it, and then it is how near a query has to come to
+    other classes to be no row of this one.
+    """
+    known = known[:, None]
+    middle = jnp.where(known, logits, 0.0).sum(-1) / jnp.maximum(known.sum(-1), 1)
+    return jnp.where(known, logits, (middle * factors[:, None])[..., None])
+
+
+def as_scored(logits: Array, known: Array, factors: Array) -> Array:
+    """Leaves a class of no rows what the head says of it, if it is one that knows."""
+    return logits
+
+
+def late(head: Head, *, modalities: int, trust: Trust = alike, fill: Fill = as_others) -> Head:
+    """Adds the logits of a head of each modality, by learned weights and where it is there.
 
     Args:
       head: fitted to each modality by itself, to the rows that have it, with parameters of its own.
       modalities: M; features are those of `fsjax.fusion.stacked.Stacked`.
       trust: how much a modality counts in an episode, besides its learned weight: `precision()`,
         or the same in all.
+      fill: what a modality says of a class of which the support set has no row in it: `as_others`,
+        or `as_scored` for a head that knows of such classes, `fsjax.heads.predictive`.
 
     Returns:
       The head; its task is that of each modality, the classes that it knows [M, W] and how much it
@@ -83,10 +99,7 @@ def late(head: Head, *, modalities: int, trust: Trust = alike) -> Head:
         fitted, known, counts = task
         rows, _, there = _apart(z, jnp.ones((len(z), 1)), modalities)
         logits = jax.vmap(head.score)(params["each"], fitted, rows)  # [M, Q, W]
-        known = known[:, None]
-        middle = jnp.where(known, logits, 0.0).sum(-1) / jnp.maximum(known.sum(-1), 1)
-        of_others = middle * jnp.exp(params["unknown"])[:, None]
-        said = jnp.where(known, logits, of_others[..., None])
+        said = fill(logits, known, jnp.exp(params["unknown"]))
         return jnp.einsum("m,mq,mqw->qw", counts, there, said)
 
     return Head(init, fit, score)

@@ -35,6 +35,19 @@ def simpleshot(params, z, y, queries):
     return nearest(params, means(unit(z), y), unit(queries))
 
 
+def predictive(params, z, y, queries):
+    spread, prior = np.exp(params["log_temperature"]) / 2, np.exp(params["log_prior"])
+    dimensions, middle = np.exp(params["log_dimensions"]), means(z, y).mean(0)
+    logits = np.zeros((len(queries), y.shape[1]))
+    for w, mean in enumerate(means(z, y)):
+        precision = y[:, w].sum() / spread + prior / spread
+        place = (y[:, w].sum() / spread * mean + prior / spread * middle) / precision
+        variance = spread + 1 / precision
+        squares = ((queries - place) ** 2).sum(1)
+        logits[:, w] = -squares / variance / 2 - dimensions * np.log(variance / spread) / 2
+    return logits
+
+
 def matching(params, z, y, queries):
     scale = np.exp(params["log_scale"])
     similarities = np.array([[scale * cos(q, s) for s in z] for q in queries])

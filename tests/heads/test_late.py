@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fsjax.heads import prototype
-from fsjax.heads.late import alike, late, precision
+from fsjax.heads import predictive, prototype
+from fsjax.heads.late import alike, as_scored, late, precision
 from tests.heads import naive
 
 KEY = jax.random.key(0)
@@ -59,6 +59,19 @@ def test_logits_are_those_of_each_modality_added_up(answered):
         full[:, known] = said
         counts = np.exp(params["weights"][m]) * trust(jnp.float32(ROWS[m]), labels)
         expected += np.asarray(counts) * full * ASKED[m][:, None]
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_that_knows_of_classes_without_rows_is_asked_about_them():
+    head = late(predictive(), modalities=2, fill=as_scored)
+    params = head.init(KEY, Z, LABELS)
+    expected = np.zeros((4, 3))
+    for m, there in enumerate(THERE):
+        own = jax.tree.map(lambda x, m=m: x[m], params["each"])
+        labels = LABELS * there[:, None]
+        task = predictive().fit(own, ROWS[m], labels)
+        expected += predictive().score(own, task, QUERIES[m]) * ASKED[m][:, None]
+    ours = head.score(params, head.fit(params, Z, LABELS), Q)
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
