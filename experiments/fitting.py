@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import jax
@@ -12,11 +12,11 @@ from ml_collections import ConfigDict
 from experiments import build, dealer, devices, hosts, jobs, results, streaming, trackers
 from experiments.jobs import Job
 from experiments.progress import Progress
-from fsjax.encoders.multimodal import calibrate
+from fsjax.encoders.multimodal import calibrate, holds_statistics
 from fsjax.training.checkpoint import Checkpoints
 from fsjax.training.loop import Chunk, Hook, keep_best, run, stop_if_diverged
 from fsjax.training.state import train_chunk
-from fsjax.types import Metrics, Params, Pool, Sample, TrainState
+from fsjax.types import Inputs, Metrics, Params, Pool, Sample, TrainState
 
 CALIBRATION_KEY, CALIBRATION_BATCHES = 303, 16
 Measure = Callable[[TrainState], tuple[Params, float]]
@@ -129,19 +129,26 @@ def checkpoints(config: ConfigDict, folder: Path, tell: Callable[[str], None]) -
 
 def validates(job: Job, validation: Pool) -> Measure:
     """state -> its parameters calibrated on training data, and their validation accuracy."""
-    model, accuracy_of = job.model, jobs.validated(job, validation)
+    network, accuracy_of = job.model.network, jobs.validated(job, validation)
+    drawn = cache(lambda: _calibration_rows(job.tasks))
+    needed = not job.calibrated and holds_statistics(job.state.params["network"])
 
     @jax.jit
-    def calibrated(params: Params, tasks: Sample) -> Params:
-        keys = jax.random.split(jax.random.key(CALIBRATION_KEY), CALIBRATION_BATCHES)
-        batches = jax.vmap(lambda key: dealer.first_task(tasks(key)).query)(keys)
-        return params | {"network": calibrate(model.network, params["network"], batches)}
+    def calibrated(params: Params, batches: Inputs) -> Params:
+        return params | {"network": calibrate(network, params["network"], batches)}
 
     def measure(state: TrainState) -> tuple[Params, float]:
-        params = state.params if job.calibrated else calibrated(state.params, job.tasks)
+        params = calibrated(state.params, drawn()) if needed else state.params
         return params, accuracy_of(params)
 
     return measure
+
+
+@partial(jax.jit, compiler_options=build.RUNS_ONCE)
+def _calibration_rows(tasks: Sample) -> Inputs:
+    """Rows of the training classes as queries of tasks, [CALIBRATION_BATCHES, Q, ...]."""
+    keys = jax.random.split(jax.random.key(CALIBRATION_KEY), CALIBRATION_BATCHES)
+    return jax.vmap(lambda key: dealer.first_task(tasks(key)).query)(keys)
 
 
 class Log:

@@ -117,7 +117,7 @@ def _views(config: ConfigDict, model: Model) -> Objective:
             "config.objective='views' encodes each row by itself and once: take config.norm="
             "calibrated or group, and config.base.steps=0"
         )
-    chosen = views(len(parse_names(config.modalities)), **config.views)
+    chosen = views(parse_names(config.modalities), **config.views)
     encode = computed(config, model.module, method="encode")
     loss = named(LOSSES, config, "loss")
     return over_views(encode, model.fast.learner, see_through, chosen, loss=loss, watch=WATCH)

@@ -168,6 +168,11 @@ def _encode_rows(
     return Inputs(whole, inputs.present)
 
 
+def holds_statistics(params: Params) -> bool:
+    """Whether a network has parameters that `calibrate` writes."""
+    return any(path[-1] == "mean" for path in flatten_dict(params))
+
+
 def calibrate(network: Network, params: Params, batches: Inputs) -> Params:
     """Writes the statistics of training data into the parameters that are to hold them.
 

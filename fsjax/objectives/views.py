@@ -1,6 +1,6 @@
 """Episodes seen through all modalities, through each alone and across any two, all at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -26,22 +26,24 @@ See = Callable[..., Episode]  # episode, support={m: []}, query={m: []} -> what 
 
 
 class Views(NamedTuple):
-    """Ways to see an episode: modalities by name, 1 where rows are seen through one."""
+    """Ways to see an episode: 1 where rows are seen through a modality."""
 
+    names: tuple[str, ...]  # of the M modalities; others are hidden
     support: np.ndarray  # [V, M]
     query: np.ndarray  # [V, M]
     weight: np.ndarray  # [V] of the loss
 
 
-def views(modalities: int, *, alone: float = 1.0, cross: float = 0.0) -> Views:
+def views(names: Sequence[str], *, alone: float = 1.0, cross: float = 0.0) -> Views:
     """All modalities together, by weight 1, and fewer of them if there are several.
 
     Args:
-      modalities: M.
+      names: of the modalities, M.
       alone: weight of the mean loss of those by which support and query are seen through one and
         the same modality.
       cross: of those by which they are seen through one each, two different ones.
     """
+    modalities = len(names)
     eye = np.eye(modalities, dtype=np.float32)
     pairs = [(i, j) for i in range(modalities) for j in range(modalities) if i != j]
     support, query, weight = [np.ones((1, modalities), np.float32)] * 2 + [np.ones(1)]
@@ -50,7 +52,7 @@ def views(modalities: int, *, alone: float = 1.0, cross: float = 0.0) -> Views:
             support = np.concatenate([support, eye[[i for i, _ in chosen]]])
             query = np.concatenate([query, eye[[j for _, j in chosen]]])
             weight = np.append(weight, np.full(len(chosen), total / len(chosen)))
-    return Views(support, query, weight.astype(np.float32))
+    return Views(tuple(names), support, query, weight.astype(np.float32))
 
 
 def over_views(
@@ -86,18 +88,17 @@ def over_views(
     def of_params(params: Params, episode: Episode, key: Key) -> tuple[Array, Metrics]:
         key_rows, key_adapt, key_predict = jax.random.split(key, 3)
         tokens = _encoded(encode, params["network"], episode, key_rows)
-        names = sorted(episode.query.present)
 
         def of_view(support: Array, query: Array) -> tuple[Array, Metrics]:
             sides = {"support": support, "query": query}
-            sides = {k: dict(zip(names, x, strict=True)) for k, x in sides.items()}
+            sides = {k: dict(zip(chosen.names, x, strict=True)) for k, x in sides.items()}
             seen = see(tokens, **sides)
             task = learner.adapt(params, seen.support, key=key_adapt, train=True)
             logits = learner.predict(params, task, seen.query, key=key_predict, train=True)
             figures = {name: figure(logits, seen.targets) for name, figure in watch.items()}
             return loss(logits, seen.targets), figures
 
-        losses, figures = jax.vmap(of_view)(*map(jnp.asarray, chosen[:2]))
+        losses, figures = jax.vmap(of_view)(*map(jnp.asarray, (chosen.support, chosen.query)))
         value = losses @ chosen.weight
         return value, {"loss": value} | {name: x[0] for name, x in figures.items()}
 

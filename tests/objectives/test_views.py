@@ -14,6 +14,7 @@ from fsjax.evaluation.figures import accuracy
 from fsjax.fusion.pooled import Concat
 from fsjax.heads import prototype
 from fsjax.learners.metric import metric
+from fsjax.objectives.episodic import query_loss
 from fsjax.objectives.losses import cross_entropy
 from fsjax.objectives.views import over_views, views
 from fsjax.types import Episode, Inputs, Support
@@ -37,23 +38,23 @@ PARAMS = LEARNER.init(KEY, EPISODE.support)
 
 
 def test_ways_are_all_modalities_each_alone_and_every_two():
-    support, query, weight = views(3, alone=0.6, cross=1.2)
+    _, support, query, weight = views("abc", alone=0.6, cross=1.2)
     np.testing.assert_array_equal(support[0] + query[0], [2, 2, 2])
     np.testing.assert_array_equal(support[1:4], np.eye(3))
     np.testing.assert_array_equal(query[1:4], np.eye(3))
     pairs = set(zip(support[4:].argmax(1).tolist(), query[4:].argmax(1).tolist(), strict=True))
     assert pairs == {(i, j) for i in range(3) for j in range(3) if i != j}
     np.testing.assert_allclose(weight, [1.0, *[0.2] * 3, *[0.2] * 6])
-    assert len(views(3, alone=1.0, cross=0.0).weight) == 4
-    assert len(views(1, alone=1.0, cross=1.0).weight) == 1
+    assert len(views("abc", alone=1.0, cross=0.0).weight) == 4
+    assert len(views("a", alone=1.0, cross=1.0).weight) == 1
 
 
 def test_the_loss_and_its_gradient_are_those_of_a_loop_over_the_ways():
-    ways = views(2, alone=0.5, cross=0.25)
+    ways = views(NAMES, alone=0.5, cross=0.25)
 
     def looped(params):
         total = 0.0
-        for support, query, weight in zip(*ways, strict=True):
+        for support, query, weight in zip(*ways[1:], strict=True):
             sides = {"support": support, "query": query}
             # Each side is encoded as it is before anything is hidden, which such encoders ignore.
             sides = {k: dict(zip(NAMES, x, strict=True)) for k, x in sides.items()}
@@ -78,3 +79,17 @@ def test_the_loss_and_its_gradient_are_those_of_a_loop_over_the_ways():
     task = LEARNER.adapt(PARAMS, EPISODE.support)
     logits = LEARNER.predict(PARAMS, task, EPISODE.query)
     assert metrics["accuracy"] == pytest.approx(accuracy(logits, EPISODE.targets))
+
+
+def test_one_modality_of_several_is_seen_as_if_there_were_no_other():
+    module = Multimodal({"audio": MLP(hidden=(), features=3)}, Concat())
+    encode, learner = as_network(module, method="encode"), metric(as_network(module), prototype())
+    fast = metric(as_network(encoded(module)), prototype())
+    params = learner.init(KEY, EPISODE.support)
+    own = over_views(encode, fast, see_through, views(("audio",)))
+    seen = see_through(EPISODE, support={"audio": 1.0}, query={"audio": 1.0})
+    assert float(seen.support.labels.sum()) == 3  # the row without audio is padding
+    for ours, expected in zip(
+        own(params, EPISODE, KEY, STEP), query_loss(learner)(params, seen, KEY, STEP), strict=True
+    ):
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), ours, expected)
