@@ -9,7 +9,7 @@ from experiments.names import named, parse_names
 from fsjax import heads
 from fsjax.encoders.comparison import ConvRelation
 from fsjax.heads import distances
-from fsjax.heads.late import alike, as_others, as_scored, late, precision
+from fsjax.heads.late import alike, late, precision, with_unknown
 from fsjax.heads.relation import Relation
 from fsjax.objectives import losses
 from fsjax.types import Array, Head
@@ -66,6 +66,5 @@ def head(config: ConfigDict) -> Head:
             f"config.fusion={config.fusion!r} keeps apart: change one of them"
         )
     trust, more = LATE[config.fusion]
-    fill = as_scored if config.head in UNCERTAIN else as_others
-    places = len(parse_names(config.modalities)) + more
-    return late(chosen, modalities=places, trust=trust, fill=fill)
+    each = chosen if config.head in UNCERTAIN else with_unknown(chosen)
+    return late(each, modalities=len(parse_names(config.modalities)) + more, trust=trust)

@@ -10,8 +10,6 @@ from fsjax.heads.prototype import class_means
 from fsjax.types import Array, Head
 
 Trust = Callable[[Array, Array], Array]  # z [S, D], y [S, W] of a modality -> []
-# logits [M, Q, W], classes known [M, W], learned factors [M] -> logits of all classes
-Fill = Callable[[Array, Array, Array], Array]
 
 
 def alike(z: Array, y: Array) -> Array:
@@ -49,36 +47,46 @@ def precision(*, strength: float = 5.0) -> Trust:
     return trust
 
 
-def as_others(logits: Array, known: Array, factors: Array) -> Array:
-    """Gives a class of no rows the mean logit of the others times the factor of the modality.
+def with_unknown(head: Head) -> Head:
+    """A head that gives a class of no rows the mean logit of the others, times a learned factor.
 
     At first that says nothing for or against it, and then it is how near a query has to come to
     other classes to be no row of this one.
+
+    Args:
+      head: that knows nothing of such classes, as all but `fsjax.heads.predictive`.
+
+    Returns:
+      The head; its task is that of the head and the classes of which there are rows [W].
     """
-    known = known[:, None]
-    middle = jnp.where(known, logits, 0.0).sum(-1) / jnp.maximum(known.sum(-1), 1)
-    return jnp.where(known, logits, (middle * factors[:, None])[..., None])
+
+    def init(key, z, y):
+        return {"head": head.init(key, z, y), "unknown": jnp.zeros(())}
+
+    def fit(params, z, y):
+        return head.fit(params["head"], z, y), y.sum(0) > 0
+
+    def score(params, task, z):
+        fitted, known = task
+        logits = head.score(params["head"], fitted, z)
+        middle = jnp.where(known, logits, 0.0).sum(-1) / jnp.maximum(known.sum(), 1)
+        return jnp.where(known, logits, (middle * jnp.exp(params["unknown"]))[:, None])
+
+    return Head(init, fit, score)
 
 
-def as_scored(logits: Array, known: Array, factors: Array) -> Array:
-    """Leaves a class of no rows what the head says of it, if it is one that knows."""
-    return logits
-
-
-def late(head: Head, *, modalities: int, trust: Trust = alike, fill: Fill = as_others) -> Head:
+def late(head: Head, *, modalities: int, trust: Trust = alike) -> Head:
     """Adds the logits of a head of each modality, by learned weights and where it is there.
 
     Args:
-      head: fitted to each modality by itself, to the rows that have it, with parameters of its own.
+      head: fitted to each modality by itself, to the rows that have it, with parameters of its own;
+        one that tells how likely a class is of which no row has it, as `with_unknown` makes any.
       modalities: M; features are those of `fsjax.fusion.stacked.Stacked`.
       trust: how much a modality counts in an episode, besides its learned weight: `precision()`,
         or the same in all.
-      fill: what a modality says of a class of which the support set has no row in it: `as_others`,
-        or `as_scored` for a head that knows of such classes, `fsjax.heads.predictive`.
 
     Returns:
-      The head; its task is that of each modality, the classes that it knows [M, W] and how much it
-      counts [M].
+      The head; its task is that of each modality and how much it counts [M].
 
     Raises:
       ValueError: if features cannot be divided among the modalities.
@@ -87,20 +95,18 @@ def late(head: Head, *, modalities: int, trust: Trust = alike, fill: Fill = as_o
     def init(key, z, y):
         rows, labels, _ = _apart(z, y, modalities)
         of_each = jax.vmap(head.init)(jax.random.split(key, modalities), rows, labels)
-        zeros = jnp.zeros(modalities)
-        return {"each": of_each, "weights": zeros, "unknown": zeros}
+        return {"each": of_each, "weights": jnp.zeros(modalities)}
 
     def fit(params, z, y):
         rows, labels, _ = _apart(z, y, modalities)
         counts = jnp.exp(params["weights"]) * jax.vmap(trust)(rows, labels)
-        return jax.vmap(head.fit)(params["each"], rows, labels), labels.sum(1) > 0, counts
+        return jax.vmap(head.fit)(params["each"], rows, labels), counts
 
     def score(params, task, z):
-        fitted, known, counts = task
+        fitted, counts = task
         rows, _, there = _apart(z, jnp.ones((len(z), 1)), modalities)
         logits = jax.vmap(head.score)(params["each"], fitted, rows)  # [M, Q, W]
-        said = fill(logits, known, jnp.exp(params["unknown"]))
-        return jnp.einsum("m,mq,mqw->qw", counts, there, said)
+        return jnp.einsum("m,mq,mqw->qw", counts, there, logits)
 
     return Head(init, fit, score)
 

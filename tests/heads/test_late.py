@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fsjax.heads import predictive, prototype
-from fsjax.heads.late import alike, as_scored, late, precision
+from fsjax.heads.late import alike, late, precision, with_unknown
 from tests.heads import naive
 
 KEY = jax.random.key(0)
@@ -30,15 +30,15 @@ Z, Q = stacked(ROWS, THERE), stacked(QUERIES, ASKED)
 @pytest.fixture(scope="module", params=[alike, precision()], ids=["alike", "precision"])
 def answered(request):
     """Trust, parameters and logits of a late fusion of prototypes, and whether all is finite."""
-    head = late(prototype(), modalities=2, trust=request.param)
+    head = late(with_unknown(prototype()), modalities=2, trust=request.param)
 
     def logits(params, z, y, q):
         return head.score(params, head.fit(params, z, y), q)
 
     @jax.jit
     def run():
-        learned = {"weights": jnp.array([0.3, -0.2]), "unknown": jnp.array([0.1, -0.4])}
-        params = head.init(KEY, Z, LABELS) | learned
+        params = head.init(KEY, Z, LABELS) | {"weights": jnp.array([0.3, -0.2])}
+        params["each"] |= {"unknown": jnp.array([0.1, -0.4])}
         loss = lambda *rows: jax.nn.log_softmax(logits(*rows))[:, 0].sum()  # noqa: E731
         of_zeros = jax.grad(loss, (0, 1, 3))(params, 0 * Z, LABELS, 0 * Q)
         padded = np.pad(Z, ((2, 0), (0, 0)), constant_values=5.0)
@@ -54,8 +54,8 @@ def test_logits_are_those_of_each_modality_added_up(answered):
     for m in range(2):
         own, labels = jax.tree.map(lambda x, m=m: x[m], params["each"]), LABELS * THERE[m][:, None]
         known = [0, 1, 2] if m == 0 else [0, 1]
-        said = naive.prototype(own, ROWS[m], labels[:, known], QUERIES[m])
-        full = np.repeat(said.mean(1, keepdims=True), 3, axis=1) * np.exp(params["unknown"][m])
+        said = naive.prototype(own["head"], ROWS[m], labels[:, known], QUERIES[m])
+        full = np.repeat(said.mean(1, keepdims=True), 3, axis=1) * np.exp(own["unknown"])
         full[:, known] = said
         counts = np.exp(params["weights"][m]) * trust(jnp.float32(ROWS[m]), labels)
         expected += np.asarray(counts) * full * ASKED[m][:, None]
@@ -63,7 +63,7 @@ def test_logits_are_those_of_each_modality_added_up(answered):
 
 
 def test_a_head_that_knows_of_classes_without_rows_is_asked_about_them():
-    head = late(predictive(), modalities=2, fill=as_scored)
+    head = late(predictive(), modalities=2)
     params = head.init(KEY, Z, LABELS)
     expected = np.zeros((4, 3))
     for m, there in enumerate(THERE):
