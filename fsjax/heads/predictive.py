@@ -16,16 +16,21 @@ def predictive(*, temperature: float = 0.1, prior: float = 0.5) -> Head:
 
         N((n x + k m0) / (n + k), s (1 + 1 / (n + k)) I)
 
-    so that a class of few rows is wide, and one of none is all that is not another. Where all
-    classes have equally many rows it is a prototypical network whose temperature knows how many.
+    so that a class of few rows is wide, and one of none is all that is not another. With k near
+    zero and equally many rows of each class it decides as a prototypical network.
+
+    I is of fewer dimensions than there are features, as these vary together. Rows lie s times the
+    number of dimensions from their class mean, in squares: it is estimated from the support set
+    where a class has several rows, beside a learned one worth a row more. So classes of unequal
+    rows are weighed as the scale of the logits wants it, whatever scale was learned from others.
 
     Args:
       temperature: initial value of the learned 2 s, as that of `fsjax.heads.prototype.prototype`.
       prior: of the learned k, the rows that m0 counts as.
 
     Returns:
-      The head; logits are log densities, in which the learned number of dimensions is that of
-      features which vary independently; the task is the means [W, D] and n + k [W].
+      The head; logits are log densities, and the task is the means [W, D], n + k [W] and the
+      number of dimensions [].
 
     Raises:
       ValueError: if the temperature or the prior is not positive.
@@ -44,12 +49,15 @@ def predictive(*, temperature: float = 0.1, prior: float = 0.5) -> Head:
     def fit(params, z, y):
         means, count, rows = class_means(z, y), y.sum(0)[:, None], jnp.exp(params["log_prior"])
         middle = means.sum(0) / jnp.maximum((count > 0).sum(), 1)
-        return (count * means + rows * middle) / (count + rows), count[:, 0] + rows
+        squares = (y * squared_euclidean(z, means)).sum() / jnp.exp(params["log_temperature"])
+        freedom = jnp.maximum(count.sum() - (count > 0).sum(), 0.0)
+        dimensions = (jnp.exp(params["log_dimensions"]) + 2 * squares) / (1 + freedom)
+        return (count * means + rows * middle) / (count + rows), count[:, 0] + rows, dimensions
 
     def score(params, task, z):
-        means, rows = task
+        means, rows, dimensions = task
         width = 1 + 1 / rows
         distances = squared_euclidean(z, means) * jnp.exp(-params["log_temperature"])
-        return -distances / width - jnp.exp(params["log_dimensions"]) / 2 * jnp.log(width)
+        return -distances / width - dimensions / 2 * jnp.log(width)
 
     return Head(init, fit, score)

@@ -37,7 +37,11 @@ def simpleshot(params, z, y, queries):
 
 def predictive(params, z, y, queries):
     spread, prior = np.exp(params["log_temperature"]) / 2, np.exp(params["log_prior"])
-    dimensions, middle = np.exp(params["log_dimensions"]), means(z, y).mean(0)
+    middle, freedom = means(z, y).mean(0), max(y.sum() - y.shape[1], 0)
+    dimensions = np.exp(params["log_dimensions"])
+    for w, mean in enumerate(means(z, y)):
+        dimensions += sum(y[i, w] * ((z[i] - mean) ** 2).sum() for i in range(len(z))) / spread
+    dimensions /= 1 + freedom
     logits = np.zeros((len(queries), y.shape[1]))
     for w, mean in enumerate(means(z, y)):
         precision = y[:, w].sum() / spread + prior / spread

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy.stats import multivariate_normal
 
 from fsjax.heads import predictive, prototype
@@ -43,8 +44,11 @@ def test_logits_are_the_log_densities_of_a_joint_gaussian_given_the_rows():
     expected = np.array(
         [[joint(np.vstack([rows, q])) - joint(rows) for rows in classes] for q in queries]
     )
+    # The number of dimensions that is learned is such that beside the rows it is the true one.
+    within = sum(np.square(rows - rows.mean(0)).sum() for rows in classes)
+    learned = jnp.log(DIMENSIONS * (1 + len(z) - len(classes)) - within / SPREAD)
     for run in (logits, jax.jit(logits, static_argnums=0)):
-        ours = run(predictive(), TRUE, z, y, queries)
+        ours = run(predictive(), TRUE | {"log_dimensions": learned}, z, y, queries)
         np.testing.assert_allclose(
             jax.nn.log_softmax(ours), jax.nn.log_softmax(expected), rtol=1e-4, atol=1e-5
         )
@@ -74,3 +78,11 @@ def test_it_is_right_more_often_than_prototypes_where_classes_have_unequal_rows(
         z, y, queries, asked = drawn(rng, (1, 8, 1, 8), queries=25)
         right += [np.mean(run(head, TRUE, z, y, queries).argmax(-1) == asked) for head in heads]
     assert right[0] / 50 > right[1] / 50 + 0.02
+
+
+def test_the_number_of_dimensions_is_that_of_the_rows_where_there_are_many():
+    z, y, *_ = drawn(np.random.default_rng(3), (40, 40))
+    _, _, dimensions = predictive().fit(TRUE | {"log_dimensions": jnp.log(90.0)}, z, y)
+    assert dimensions == pytest.approx(DIMENSIONS + 90 / 79, rel=0.1)
+    _, _, dimensions = predictive().fit(TRUE, z[::40], y[::40])
+    assert dimensions == pytest.approx(DIMENSIONS)
