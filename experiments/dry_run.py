@@ -1,12 +1,13 @@
 """What a run would do and cost, from its compiled programs, without a step of training."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
 from experiments import build, dealer, devices, dividing, jobs, teaching
+from experiments.names import setting
 from fsjax.data.pool import make_pool
 from fsjax.training.state import train_chunk
 from fsjax.types import Params, Pool
@@ -87,17 +88,13 @@ def _intended(config: ConfigDict) -> list[str]:
     number = 1 if spread is None else spread.size
     asked = dealer.episode_settings(config)
     (training,), (validation,) = asked["train"], asked["validation"]
-    tests = ", ".join(map(_episode, asked["test"]))
+    tests = ", ".join(map(setting, asked["test"]))
     seeds = [f"{config.seeds} seeds in one program, of each what is said above"]
     return [
         *(seeds if config.seeds > 1 else []),
         f"on {number} of {jax.device_count()} devices ({jax.default_backend()})",
-        f"trains on {config.train.tasks} tasks a step, {_episode(training)}",
+        f"trains on {config.train.tasks} tasks a step, {setting(training)}",
         f"validates and saves every {config.train.chunk} steps, on {config.validation.episodes} "
-        f"episodes, {_episode(validation)}",
+        f"episodes, {setting(validation)}",
         f"tests on {config.test.episodes} episodes each: {tests}",
     ]
-
-
-def _episode(setting: Mapping[str, Any]) -> str:
-    return f"{setting['ways']}-way {setting['shots']}-shot"

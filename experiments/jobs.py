@@ -10,6 +10,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments import build, dealer, devices
+from experiments.names import setting
 from fsjax.data.stored import fetched
 from fsjax.encoders.multimodal import encode_pool
 from fsjax.evaluation.episodic import episode_logits, evaluate
@@ -123,8 +124,8 @@ def rehearse(job: Job, pools: Mapping[str, Pool]) -> None:
     if job.model.fast is not None:
         return
     for split, settings in dealer.episode_settings(job.config).items():
-        for setting in settings if split in pools else []:
-            sample = dealer.episodes(job.config, pools[split], **setting)
+        for asked in settings if split in pools else []:
+            sample = dealer.episodes(job.config, pools[split], **asked)
             try:
                 jax.eval_shape(
                     lambda key, sample=sample: episode_logits(
@@ -133,8 +134,7 @@ def rehearse(job: Job, pools: Mapping[str, Pool]) -> None:
                     jax.random.key(0),
                 )
             except ValueError as error:
-                ways = f"{setting['ways']}-way {setting['shots']}-shot"
-                raise ValueError(f"{split} episodes, {ways}: {error}") from error
+                raise ValueError(f"{split} episodes, {setting(asked)}: {error}") from error
 
 
 def trains_with(job: Job) -> dict[str, Any]:

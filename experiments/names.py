@@ -25,6 +25,13 @@ def check_name(choices: Collection[str], name: str, key: str) -> None:
     raise ValueError(f"config.{key}={name!r} is not one of {', '.join(choices)}{hint}")
 
 
+def setting(asked: Mapping[str, Any]) -> str:
+    """Ways and shots of episodes; shots may be a range."""
+    shots = asked["shots"]
+    told = str(shots) if isinstance(shots, int) else "-".join(map(str, shots))
+    return f"{asked['ways']}-way {told}-shot"
+
+
 def parse_names(names: str) -> tuple[str, ...]:
     """The names in a string like "image,text"."""
     return tuple(name.strip() for name in names.split(",") if name.strip())

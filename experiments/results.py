@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.names import setting
 from experiments.runs import read_lines
 
 
@@ -30,7 +31,7 @@ def append_new(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 def summary(line: Mapping[str, Any]) -> str:
     """A result in a few words."""
     figures = f"{100 * line['accuracy']:.1f} ± {100 * line['ci95']:.1f} %"
-    return f"{line['ways']}-way {line['shots']}-shot {figures}"
+    return f"{setting(line)} {figures}"
 
 
 def _identity(line: Mapping[str, Any]) -> dict[str, Any]:

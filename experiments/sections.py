@@ -10,8 +10,9 @@ import numpy as np
 
 from experiments import gallery, plots, scatter
 from experiments.configs.emoji import get_config
+from experiments.names import setting
 from experiments.runs import Line, Run
-from experiments.tables import Cell, Grid, alike, as_html, setting
+from experiments.tables import Cell, Grid, alike, as_html
 from fsjax.evaluation.intervals import mean_ci95
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.kinds import KINDS, Kind
+from experiments.names import setting
 from experiments.runs import Line
 
 # Results that differ in one of these answer different questions, so none is the better one.
@@ -59,11 +60,6 @@ class Grid(NamedTuple):
     def note(self) -> str:
         """All notes, for formats that show a strong cell in bold."""
         return " ".join(self.notes).format(mark="bold")
-
-
-def setting(line: Line) -> str:
-    """Ways and shots of a line; shots may be a range."""
-    return f"{line['ways']}-way {'-'.join(map(str, np.atleast_1d(line['shots'])))}-shot"
 
 
 def alike(lines: Iterable[Line], kind: str = "result") -> list[Line]:
