@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from fsjax.heads.distances import squared_euclidean
-from fsjax.heads.prototype import class_means
+from fsjax.heads.prototype import class_means, within_classes
 from fsjax.types import Array, Head
 
 Trust = Callable[[Array, Array], Array]  # z [S, D], y [S, W] of a modality -> []
@@ -34,10 +34,8 @@ def precision(*, strength: float = 5.0) -> Trust:
     """
 
     def trust(z: Array, y: Array) -> Array:
-        total, means = y.sum(0), class_means(z, y)
-        known = total > 0
-        freedom = jnp.maximum(total.sum() - known.sum(), 0.0)
-        within = (y * squared_euclidean(z, means)).sum()  # times the degrees of freedom
+        known, means = y.sum(0) > 0, class_means(z, y)
+        within, freedom = within_classes(z, y, means)
         pairs = known[:, None] & known & ~jnp.eye(len(known), dtype=bool)
         apart = jnp.where(pairs, squared_euclidean(means, means), 0.0).sum()
         between = apart / jnp.maximum(pairs.sum(), 1) / 2

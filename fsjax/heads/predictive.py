@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from fsjax.heads.distances import squared_euclidean
-from fsjax.heads.prototype import class_means, typical_distance
+from fsjax.heads.prototype import class_means, typical_distance, within_classes
 from fsjax.types import Head
 
 
@@ -21,8 +21,8 @@ def predictive(*, temperature: float = 0.1, prior: float = 0.5) -> Head:
 
     I is of fewer dimensions than there are features, as these vary together. Rows lie s times the
     number of dimensions from their class mean, in squares: it is estimated from the support set
-    where a class has several rows, beside a learned one worth a row more. So classes of unequal
-    rows are weighed as the scale of the logits wants it, whatever scale was learned from others.
+    where a class has several rows, beside a learned one worth a row more. Training on classes of
+    equally many rows cannot learn it, as it then adds the same to all logits.
 
     Args:
       temperature: initial value of the learned 2 s, as that of `fsjax.heads.prototype.prototype`.
@@ -49,9 +49,9 @@ def predictive(*, temperature: float = 0.1, prior: float = 0.5) -> Head:
     def fit(params, z, y):
         means, count, rows = class_means(z, y), y.sum(0)[:, None], jnp.exp(params["log_prior"])
         middle = means.sum(0) / jnp.maximum((count > 0).sum(), 1)
-        squares = (y * squared_euclidean(z, means)).sum() / jnp.exp(params["log_temperature"])
-        freedom = jnp.maximum(count.sum() - (count > 0).sum(), 0.0)
-        dimensions = (jnp.exp(params["log_dimensions"]) + 2 * squares) / (1 + freedom)
+        within, freedom = within_classes(z, y, means)
+        found = 2 * within * jnp.exp(-params["log_temperature"])
+        dimensions = (jnp.exp(params["log_dimensions"]) + found) / (1 + freedom)
         return (count * means + rows * middle) / (count + rows), count[:, 0] + rows, dimensions
 
     def score(params, task, z):

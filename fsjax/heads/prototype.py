@@ -19,6 +19,23 @@ def class_means(z: Array, y: Array) -> Array:
     return y.T @ z / jnp.where(total > 0, total, 1.0)
 
 
+def within_classes(z: Array, y: Array, means: Array) -> tuple[Array, Array]:
+    """How far rows lie from the means of their classes.
+
+    Args:
+      z: [S, D].
+      y: [S, W].
+      means: [W, D], as of `class_means`.
+
+    Returns:
+      The sum of their squared distances [], and its degrees of freedom [], of a feature: the rows
+      less the classes that have any.
+    """
+    total = y.sum(0)
+    freedom = jnp.maximum(total.sum() - (total > 0).sum(), 0.0)
+    return (y * squared_euclidean(z, means)).sum(), freedom
+
+
 def prototype(*, distance: Distance = squared_euclidean, temperature: float = 0.1) -> Head:
     """Classifies by the nearest class mean (Snell et al. 2017, https://arxiv.org/abs/1703.05175).
 
