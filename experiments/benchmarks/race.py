@@ -99,29 +99,26 @@ def main() -> None:
         return
     wanted = FSJAX if args.only == "fsjax" else [args.only] if args.only else VARIABLES
     there = [who for who in wanted if who in FSJAX or importlib.util.find_spec("torch")]
-    first = None
+    first = 0.0
     with tempfile.TemporaryDirectory() as programs:
         kept = KEPT | {"JAX_COMPILATION_CACHE_DIR": programs}
         for who in there:
             again = [sys.executable, "-m", "experiments.benchmarks.race", "--serve", who]
             again += [f"--data={args.data}", f"--goal={args.goal}"]
-            first = _told(who, again, VARIABLES[who] | kept, first)
-
-
-def _told(who: str, command: list[str], variables: dict[str, str], first: float | None) -> float:
-    """Prints the line of one competitor; returns the seconds of the first one."""
-    start, held = time.perf_counter(), os.environ | variables
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=held, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    # Testing came after the clock had stopped, and starting Python before it began.
-    first = first or found["seconds"]
-    print(
-        f"{who}: {found['seconds']:.1f} s, {found['steps']} steps, test "
-        f"{100 * found['test']:.2f}; {found['seconds'] / first:.2f} times the first, "
-        f"{time.perf_counter() - start:.1f} s with the test",
-        flush=True,
-    )
-    return first
+            variables = os.environ | VARIABLES[who] | kept
+            start = time.perf_counter()
+            done = subprocess.run(
+                again, stdout=subprocess.PIPE, text=True, env=variables, check=True
+            )
+            found = json.loads(done.stdout.splitlines()[-1])
+            # Testing came after the clock had stopped, and starting Python before it began.
+            first = first or found["seconds"]
+            print(
+                f"{who}: {found['seconds']:.1f} s, {found['steps']} steps, test "
+                f"{100 * found['test']:.2f}; {found['seconds'] / first:.2f} times the first, "
+                f"{time.perf_counter() - start:.1f} s with the test",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
