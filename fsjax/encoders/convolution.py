@@ -118,12 +118,9 @@ _corr_vjp.defvjp(
 
 def _on_cpu(x: Array, other: Array, few: Bilinear, some: Bilinear, many: Bilinear) -> Bilinear:
     """What is the fastest there, by measurement, of few, some and many products."""
-    images, height, width, inputs = x.shape
-    wide = min(inputs, other.shape[-1]) >= 32
-    large = min(height, width) >= 4 and images * height * width >= 900
-    if wide and large and jnp.finfo(x.dtype).bits >= 32:  # Winograd's algorithm costs a digit
+    if winograd.pays(x, other):
         return many
-    return few if inputs == 1 else some
+    return few if x.shape[-1] == 1 else some
 
 
 def _conv_native(x: Array, w: Array) -> Array:

@@ -73,18 +73,18 @@ def _unfold(x: Array, axis: int) -> Array:
 def halved(x: Array, axis: int) -> Array:
     """[B, H, W, C] -> H or W halved and 3 * C: each even row or column between its neighbours."""
     x = _pad(x, axis, 0, x.shape[axis] % 2)
-    even, odd = pairs(x, axis)
+    even, odd = places(x, axis, 2)
     return jnp.concatenate([_pad(odd, axis, 1, -1), even, odd], -1)
 
 
-def pairs(x: Array, axis: int) -> tuple[Array, ...]:
-    """The even and the odd places along an axis of even length.
+def places(x: Array, axis: int, size: int) -> list[Array]:
+    """The first, the second, ... of every so many places along an axis, whose length they divide.
 
     By reshaping and not by strided slices, whose transposes pad with zeros between.
     """
     # Not -1, which no images would leave open.
-    x = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
-    return tuple(lax.index_in_dim(x, i, axis + 1, keepdims=False) for i in range(2))
+    x = x.reshape(*x.shape[:axis], x.shape[axis] // size, size, *x.shape[axis + 1 :])
+    return [lax.index_in_dim(x, i, axis + 1, keepdims=False) for i in range(size)]
 
 
 def _pad(x: Array, axis: int, low: int, high: int) -> Array:
