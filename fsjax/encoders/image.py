@@ -79,7 +79,10 @@ class _ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool) -> Array:
-        shortcut = self.norm()(nn.Dense(self.features, use_bias=False)(x), weight, train=train)
+        # Flat: the gradient of a product with more axes copies them turned around.
+        shortcut = nn.Dense(self.features, use_bias=False)(x.reshape(-1, x.shape[-1]))
+        shortcut = shortcut.reshape(*x.shape[:-1], self.features)
+        shortcut = self.norm()(shortcut, weight, train=train)
         for last in (False, False, True):
             x = self.norm()(Conv3x3(self.features)(x), weight, train=train)
             x = leaky_relu(x + shortcut if last else x, 0.1)
