@@ -40,7 +40,7 @@ def found():
         "tabular": Standardised(MLP((8,), 8)),
     }
     network = multimodal(encoders, Attention(16))
-    params = network.init(KEY, inputs())
+    params = jax.jit(network.init)(KEY, inputs())
 
     def of(network):
         def loss(params):
@@ -71,7 +71,7 @@ def test_features_statistics_and_gradients_are_float32(found):
 def test_numbers_that_bfloat16_cannot_tell_apart_are_told_apart():
     network = multimodal({"tabular": Standardised(MLP((8,), 8))}, Attention(16))
     rows = inputs()
-    params = network.init(KEY, rows)
+    params = jax.jit(network.init)(KEY, rows)
     z, _ = in_bfloat16(network).apply(params, rows, train=True)
     assert len(np.unique(np.asarray(jnp.bfloat16(rows.values["tabular"])))) == 1
     assert np.abs(z - z[:1]).max(1)[1:].min() > 1e-2
@@ -79,7 +79,7 @@ def test_numbers_that_bfloat16_cannot_tell_apart_are_told_apart():
 
 def test_convolutions_are_computed_in_it():
     network = multimodal({"image": Conv4((8, 8))}, Attention(16))
-    params = network.init(KEY, inputs())
+    params = jax.jit(network.init)(KEY, inputs())
     program = jax.jit(in_bfloat16(network).apply).lower(params, inputs()).as_text()
     products = [line for line in program.splitlines() if "convolution" in line]
     assert products and all("bf16" in line and "xf32" not in line for line in products)
