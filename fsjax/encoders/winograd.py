@@ -27,10 +27,10 @@ from numpy.polynomial.polynomial import polyfromroots
 from fsjax.encoders.unfolded import places
 from fsjax.types import Array
 
-# Positions at a time, so that copies of them stay in cache; of many channels more, or reading
-# the kernel would cost more than they do.
+# Positions at a time, so that copies of them stay in cache; more of many channels, where reading
+# the kernel again for each chunk would cost more.
 _CHUNK, _CHUNK_PER_CHANNEL = 1000, 8
-_WIDE = 320  # channels up to which kernels of large tiles pay
+_WIDE = 320  # channels up to which large tiles pay: kernels grow to four times their size
 
 Parts = list[Array]
 
@@ -74,13 +74,13 @@ def pays(x: Array, other: Array) -> bool:
     channels = inputs, other.shape[-1]
     size = len(_transforms(max(channels)).output)
     tiles = -(-height // size) * -(-width // size)
-    places = images * height * width
+    positions = images * height * width
     return (
         jnp.finfo(x.dtype).bits >= 32  # sums and differences cost a digit
         and min(channels) >= 32
         and height * width >= 0.6 * tiles * size**2
-        and places * min(channels) >= 15_000
-        and places >= 1.5 * max(channels)
+        and positions * min(channels) >= 15_000
+        and positions >= 1.5 * max(channels)
     )
 
 
