@@ -188,7 +188,7 @@ def _untile(by: Transforms, products: Array, images: int, height: int, width: in
 
 
 def _along_both(matrix: np.ndarray, x: Array) -> Array:
-    """Combines [u, v, ...] along u and along v, at once."""
+    """Combines u and v of [u, v, I, O], or of [u * v, I, O], at once: to [n * n, I, O]."""
     flat = x.reshape(matrix.shape[1] ** 2, -1)
     return (jnp.asarray(np.kron(matrix, matrix), x.dtype) @ flat).reshape(-1, *x.shape[-2:])
 
