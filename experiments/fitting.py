@@ -144,7 +144,7 @@ def validates(job: Job, validation: Pool) -> Measure:
     return measure
 
 
-@partial(jax.jit, compiler_options=build.RUNS_ONCE)
+@build.jit_once
 def _calibration_rows(tasks: Sample) -> Inputs:
     """Rows of the training classes as queries of tasks, [CALIBRATION_BATCHES, Q, ...]."""
     keys = jax.random.split(jax.random.key(CALIBRATION_KEY), CALIBRATION_BATCHES)

@@ -79,7 +79,7 @@ def _confusion(
     learner, rows = jobs.prepared(model, params, pool)
     classes = len(pool.side.values["class"])
 
-    @partial(jax.jit, compiler_options=build.RUNS_ONCE)
+    @build.jit_once
     def count(params: Params, sample: Sample, key: Key) -> Array:
         def one(key: Key) -> Array:
             episode = sample(key)
@@ -96,7 +96,7 @@ def _confusion(
 def _picture(
     model: build.Model, params: Params, sample: Sample, names: tuple[str, ...], key: Key
 ) -> dict[str, np.ndarray]:
-    @partial(jax.jit, compiler_options=build.RUNS_ONCE)
+    @build.jit_once
     def look(params: Params, sample: Sample, key: Key) -> tuple[Episode, Array, tuple]:
         episode = sample(key)
         support, _ = model.network.apply(params["network"], episode.support.inputs)
@@ -153,7 +153,7 @@ def gallery(
         return {}
     generate = build.generator(config).generate
 
-    @partial(jax.jit, compiler_options=build.RUNS_ONCE)
+    @build.jit_once
     def look(params: Params, sample: Sample, key: Key) -> tuple[Episode, Array]:
         episode = sample(key)
         condition = model.learner.examples(params, episode, key).condition
@@ -183,7 +183,7 @@ def _by_class(rows: Array, labels: Array) -> np.ndarray:
 def _attention(
     model: build.Model, params: Params, sample: Sample, key: Key
 ) -> dict[str, np.ndarray]:
-    @partial(jax.jit, compiler_options=build.RUNS_ONCE)
+    @build.jit_once
     def look(params: Params, sample: Sample, key: Key) -> dict[str, Array]:
         query = sample(key).query
         weight = jnp.ones(len(next(iter(query.present.values()))))
@@ -209,7 +209,7 @@ def _attribution(
 ) -> dict[str, np.ndarray]:
     """What each modality is worth to the accuracy of episodes [E, M], by name of modality."""
 
-    @partial(jax.jit, compiler_options=build.RUNS_ONCE)
+    @build.jit_once
     def look(params: Params, sample: Sample, key: Key) -> Attribution:
         def one(i: Array) -> Attribution:
             return attribute(learner, params, sample(jax.random.fold_in(key, i)))

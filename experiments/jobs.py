@@ -1,7 +1,6 @@
 """One model of a run, built, and what measures it."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -58,8 +57,7 @@ def prepare(
     tasks = dealer.training_tasks(config, rows)
     training = build.training(config, trained, rows, teacher)
     optimizer = build.optimizer(config)
-    once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
-    state = first_state(config, trained.learner, tasks, training, optimizer, once)
+    state = first_state(config, trained.learner, tasks, training, optimizer, build.jit_once)
     state = devices.everywhere(config, state)
     return Job(config, model, tasks, training, optimizer, state, fixed)
 
@@ -187,4 +185,4 @@ def evaluator(
 
     # Where rows were encoded before, drawing episodes takes longer to compile than to run.
     quick = model.fast is not None and config.head not in build.OF_PAIRS
-    return jax.jit(figures, compiler_options=build.RUNS_ONCE if quick else None)
+    return (build.jit_once if quick else jax.jit)(figures)

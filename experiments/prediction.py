@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import build
 from experiments.features import kind_of
 from experiments.methods import Method, in_blocks, untrained
 from fsjax.data.table import Rows, Table
@@ -91,7 +92,9 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
     params = method.params(labelled)
     task = jax.jit(method.learner.adapt)(params, labelled)
     asked = Episode(labelled, labelled.inputs, labels)
-    shared = method.rows is not None and is_transductive(method.learner, params, asked)
+    shared = method.rows is not None and is_transductive(
+        method.learner, params, asked, jit=build.jit_once
+    )
     left_out = None if shared else _leave_out(method, params, labelled)
     if risk is not None and left_out is None:
         raise ValueError("a risk is told by leaving support rows out: " + _why_not(shared))

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,9 +105,9 @@ def _transductive(scored: Scored) -> bool:
     _, config, model, params, pools = scored
     ways = dealer.episode_settings(config)["test"][0]["ways"]
     small = dealer.episodes(config, pools["test"], ways=ways, shots=1, queries=2)
-    once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
-    episode = once(lambda sample, key: sample(key))(small, jax.random.key(0))
-    return is_transductive((model.fast or model).learner, params, episode)
+    episode = build.jit_once(lambda sample, key: sample(key))(small, jax.random.key(0))
+    learner = (model.fast or model).learner
+    return is_transductive(learner, params, episode, jit=build.jit_once)
 
 
 def _figures(

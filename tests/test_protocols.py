@@ -144,8 +144,7 @@ def case(request):
     """
     model = model_of(request.param)
     learner, metric = model.learner, request.param["learner"] == "metric"
-    once = partial(jax.jit, compiler_options=build.RUNS_ONCE)
-    compiled = (lambda f: f) if metric else once
+    compiled = (lambda f: f) if metric else build.jit_once
     adapt, predict = compiled(learner.adapt), compiled(learner.predict)
     params = learner.init(KEY, ALIKE if request.param["learner"] in FIXED_WAYS else FIRST)
     task = adapt(params, SUPPORT)

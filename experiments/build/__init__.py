@@ -34,7 +34,7 @@ from experiments.build.networks import (
 )
 from experiments.build.objectives import OBJECTIVES, training
 from experiments.build.optimizers import OPTIMIZERS, optimizer
-from experiments.build.parts import DISTILLATION, RUNS_ONCE, Model, base, model, models
+from experiments.build.parts import DISTILLATION, Model, base, jit_once, model, models
 from experiments.build.tasks import Training, block
 
 __all__ = [
@@ -63,7 +63,6 @@ __all__ = [
     "PRETRAINED",
     "RELATIONS",
     "ROWS_SHARE",
-    "RUNS_ONCE",
     "SPLITS",
     "TOLD",
     "TRIPLETS",
@@ -79,6 +78,7 @@ __all__ = [
     "encoders",
     "generator",
     "head",
+    "jit_once",
     "model",
     "models",
     "optimizer",

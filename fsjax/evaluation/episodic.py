@@ -1,5 +1,6 @@
 """Evaluation over many episodes, each drawn from its own key."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -75,13 +76,20 @@ def evaluate(
     return jax.tree.map(lambda x: x[:num_episodes], found)
 
 
-def is_transductive(learner: Learner, params: Params, episode: Episode) -> bool:
+def is_transductive(
+    learner: Learner,
+    params: Params,
+    episode: Episode,
+    *,
+    jit: Callable[[Callable], Callable] = jax.jit,
+) -> bool:
     """Whether the prediction for a query depends on the other queries, by trying it.
 
     Args:
       learner: the few-shot method.
       params: its parameters.
       episode: one with two queries or more.
+      jit: compiles what is run once.
 
     Returns:
       True if replacing the second half of the queries changes a logit of the first half.
@@ -90,11 +98,13 @@ def is_transductive(learner: Learner, params: Params, episode: Episode) -> bool:
     if half == 0:
         raise ValueError("an episode of one query cannot tell whether queries share information")
 
-    @jax.jit
+    @jit
     def differ(params: Params, episode: Episode) -> Array:
-        replaced = jax.tree.map(lambda x: x.at[half:].set(x[:1]), episode.query)
-        logits = episode_logits(learner, params, episode)[:half]
-        others = episode_logits(learner, params, episode._replace(query=replaced))[:half]
+        task = learner.adapt(params, episode.support)
+        queries = jax.tree.map(lambda x: jnp.stack([x, x.at[half:].set(x[:1])]), episode.query)
+        # A loop, which is compiled once where two calls would be twice.
+        both = jax.lax.map(lambda query: learner.predict(params, task, query), queries)
+        logits, others = both[:, :half]
         return (jnp.abs(logits - others) > 1e-4 * (1.0 + jnp.abs(logits).max())).any()
 
     return bool(differ(params, episode))
