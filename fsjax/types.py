@@ -140,6 +140,8 @@ class Autoencoder(NamedTuple):
 
 Objective = Callable[[Params, Batch, Key, Step], tuple[Params, Metrics]]  # -> gradients, metrics
 Sample = Callable[[Key], Batch]
+# params, episode, key -> features [S + Q, ...] of all rows, zero for padding, and labels [S + Q, W]
+Embed = Callable[[Params, Episode, Key], tuple[Array, Array]]
 
 
 class Best(NamedTuple):

@@ -1,16 +1,15 @@
 """From a config to what trains a model that has a teacher."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from experiments.build.heads import LOSSES, head
+from experiments.build.networks import embed_all
 from experiments.build.parts import Model
 from experiments.build.tasks import WATCH, Training, on_tasks
 from experiments.names import named, pick
-from fsjax.learners.embedding import embed_episode
 from fsjax.objectives.distillation import (
     Match,
     See,
@@ -68,7 +67,7 @@ def _taught(config: ConfigDict, model: Model, teacher: Teacher) -> Objective:
 def _see(config: ConfigDict, model: Model, train: bool) -> See:
     if config.learner != "metric":
         return predicted(model.learner, train=train)
-    return compared(partial(embed_episode, model.network, train=train), head(config))
+    return compared(embed_all(config, model.network, train=train), head(config))
 
 
 def _untaught(params: Params, episode: Episode, key: Key, step: Step) -> tuple[Params, Metrics]:

@@ -12,7 +12,8 @@ from fsjax.encoders.multimodal import Multimodal, as_network
 from fsjax.encoders.precision import in_bfloat16
 from fsjax.fusion import attention, crossed, gated, pooled, products, stacked
 from fsjax.fusion.centred import Centred
-from fsjax.types import Network
+from fsjax.learners.embedding import embed_in_turn, embed_together
+from fsjax.types import Embed, Network
 
 NORMS = {
     "group": norms.GroupNorm,
@@ -68,6 +69,12 @@ FUSIONS: dict[str, Callable[[], nn.Module]] = {
 def computed(config: ConfigDict, module: nn.Module, **how: Any) -> Network:
     """A Flax module as a network, as for `as_network`, in the precision that a config names."""
     return named(PRECISIONS, config, "precision")(as_network(module, **how))
+
+
+def embed_all(config: ConfigDict, network: Network, *, train: bool = True) -> Embed:
+    """All rows of an episode through a network: in one pass if none sees another at test."""
+    embed = embed_in_turn if config.norm in ROWS_SHARE else embed_together
+    return embed(network, train=train)
 
 
 def encoder_name(config: ConfigDict, modality: str) -> str:

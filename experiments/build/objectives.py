@@ -10,17 +10,18 @@ from experiments.build.distilling import Teacher, distilled
 from experiments.build.generation import critic, generator, imputation, triplets
 from experiments.build.heads import LATE, LOSSES, head
 from experiments.build.learners import EMBEDS, GENERATE, LEARNERS, TUNED
-from experiments.build.networks import computed
+from experiments.build.networks import computed, embed_all
 from experiments.build.parts import DISTILLATION, SPREADS, TRAIN_SPREAD, Model
 from experiments.build.tasks import WATCH, Training, on_tasks
 from experiments.dealer import first_task, training_rows
 from experiments.devices import spreads_rows
 from experiments.names import named, parse_names, pick
 from fsjax.episodes.missing import see_through
-from fsjax.learners.embedding import embedded_rows
+from fsjax.learners.embedding import embed_together
 from fsjax.learners.hallucinate import Hallucinator
 from fsjax.learners.maml import AdaptedTask, along_path
 from fsjax.objectives.adversarial import adversarial
+from fsjax.objectives.answers import answer_loss, fitted
 from fsjax.objectives.combined import only, together
 from fsjax.objectives.episodic import query_loss
 from fsjax.objectives.leave_one_out import leave_one_out
@@ -103,12 +104,16 @@ def _check_spreads(config: ConfigDict) -> None:
 
 
 def _episodic(config: ConfigDict, model: Model) -> Objective:
-    return query_loss(model.learner, named(LOSSES, config, "loss"), watch=WATCH)
+    loss = named(LOSSES, config, "loss")
+    if config.learner in ("metric", *TUNED):
+        answer = fitted(embed_all(config, model.network), head(config))
+        return answer_loss(answer, loss, watch=WATCH)
+    return query_loss(model.learner, loss, watch=WATCH)
 
 
 def _leave_one_out(config: ConfigDict, model: Model) -> Objective:
     loss = named(LOSSES, config, "loss")
-    return leave_one_out(model.network, head(config), loss, watch=WATCH)
+    return leave_one_out(embed_together(model.network), head(config), loss, watch=WATCH)
 
 
 def _views(config: ConfigDict, model: Model) -> Objective:
@@ -151,7 +156,7 @@ def _ranking(config: ConfigDict, model: Model) -> Objective:
     def relation(params: Params, anchors: Array, members: Array) -> Array:
         return relate(params["head"], anchors, members)
 
-    return ranking(embedded_rows(model.network), relation, triplets(config))
+    return ranking(embed_all(config, model.network), relation, triplets(config))
 
 
 def _generation(config: ConfigDict, model: Model) -> Objective:

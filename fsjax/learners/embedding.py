@@ -1,12 +1,11 @@
 """Features of rows, padding among them set to zero."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from fsjax.types import Array, Episode, Inputs, Key, Network, Params, Stats, Support
+from fsjax.types import Array, Embed, Episode, Inputs, Key, Network, Params, Stats, Support
 
 
 def embed(
@@ -38,27 +37,45 @@ def embed_support(
     return embed(network, params, support.inputs, support.labels, key=key, train=train)
 
 
-def embed_episode(
-    network: Network, params: Params, episode: Episode, key: Key, *, train: bool = True
-) -> tuple[Array, Array]:
-    """Features of support [S, ...] and query rows [Q, ...], in training unless told otherwise."""
-    key_support, key_query = jax.random.split(key)
-    support, targets = episode.support, episode.targets
-    options = {"key": key_support, "train": train}
-    z, stats = embed(network, params, support.inputs, support.labels, **options)
-    options = {"key": key_query, "train": train, "stats": stats}
-    query, _ = embed(network, params, episode.query, targets, **options)
-    return z, query
+def embed_in_turn(network: Network, *, train: bool = True) -> Embed:
+    """Support rows first, and then queries by the statistics of the support set, as `adapt` and
+    `predict` of a learner see them.
 
-
-def embedded_rows(network: Network) -> Callable[[Params, Episode, Key], tuple[Array, Array]]:
-    """params, episode, key -> features [S + Q, D] and labels [S + Q, W] of all its rows, for a
-    learner whose parameters hold "network".
+    Args:
+      network: rows -> features [B, ...]; its parameters are the learner's "network".
+      train: whether it is told that it trains.
     """
 
-    def rows(params: Params, episode: Episode, key: Key) -> tuple[Array, Array]:
-        z, query = embed_episode(network, params["network"], episode, key)
-        labels = jnp.concatenate([episode.support.labels, episode.targets])
-        return jnp.concatenate([z, query]), labels
+    def of_episode(params: Params, episode: Episode, key: Key) -> tuple[Array, Array]:
+        (support, query), labels = _halves(episode)
+        keys, stats, z = jax.random.split(key), None, []
+        for inputs, y, k in zip((support, query), labels, keys, strict=True):
+            options = {"key": k, "train": train, "stats": stats}
+            part, stats = embed(network, params["network"], inputs, y, **options)
+            z.append(part)
+        return jnp.concatenate(z), jnp.concatenate(labels)
 
-    return rows
+    return of_episode
+
+
+def embed_together(network: Network, *, train: bool = True) -> Embed:
+    """All rows of an episode in one pass: its kernels are read once, and it is compiled once.
+
+    Statistics of a norm, where it takes any in training, are those of all of them: not for norms
+    by whose statistics rows share information at test.
+
+    Args as in `embed_in_turn`.
+    """
+
+    def of_episode(params: Params, episode: Episode, key: Key) -> tuple[Array, Array]:
+        pairs = _halves(episode)
+        inputs, labels = (jax.tree.map(lambda *x: jnp.concatenate(x), *pair) for pair in pairs)
+        z, _ = embed(network, params["network"], inputs, labels, key=key, train=train)
+        return z, labels
+
+    return of_episode
+
+
+def _halves(episode: Episode) -> tuple[tuple[Inputs, Inputs], tuple[Array, Array]]:
+    support = episode.support
+    return (support.inputs, episode.query), (support.labels, episode.targets)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from fsjax.heads.prototype import class_means
-from fsjax.learners.embedding import embed, embed_episode
+from fsjax.learners.embedding import embed, embed_in_turn
 from fsjax.types import (
     Array,
     Condition,
@@ -106,6 +106,8 @@ def hallucinate(
     if not 0 <= share < 1:
         raise ValueError(f"the share of synthetic rows must be in [0, 1), got {share}")
 
+    embed_all = embed_in_turn(network)
+
     def known(z: Array, support: Support) -> Condition:
         prototypes = class_means(z.reshape(len(z), -1), support.labels)
         return describe(prototypes.reshape(-1, *z.shape[1:]), support.side)
@@ -157,13 +159,14 @@ def hallucinate(
         return learner.predict(params["learner"], task.learned, rows, key=keys[1], train=train)
 
     def examples(params: Params, episode: Episode, key: Key) -> Examples:
-        z, query = embed_episode(network, params["network"], episode, key)
-        return _examples(query, episode.targets, known(z, episode.support))
+        z, _ = embed_all(params, episode, key)
+        shots = len(episode.support.labels)
+        return _examples(z[shots:], episode.targets, known(z[:shots], episode.support))
 
     def rows(params: Params, episode: Episode, key: Key) -> tuple[Array, Array]:
         key_embed, key_noise = jax.random.split(key)
-        z, query = embed_episode(network, params["network"], episode, key_embed)
-        real = _joined((z, episode.support.labels), (query, episode.targets))
+        real = embed_all(params, episode, key_embed)
+        z = real[0][: len(episode.support.labels)]
         made, labels = synthesise(params, z, episode.support, key_noise)
         total = jnp.maximum(labels.sum(), jnp.finfo(labels.dtype).tiny)
         labels = labels * (real[1].sum() * share / (1 - share) / total)

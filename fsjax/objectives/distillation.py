@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fsjax.objectives.answers import Loss, adapted, scored
 from fsjax.objectives.losses import cross_entropy, weighted_mean
-from fsjax.types import Array, Episode, Head, Key, Learner, Metrics, Objective, Params, Step
-
-Loss = Callable[[Array, Array], Array]  # logits [Q, W], targets [Q, W] -> []
+from fsjax.types import Array, Embed, Episode, Head, Key, Learner, Metrics, Objective, Params, Step
 
 
 class Seen(NamedTuple):
@@ -34,28 +33,25 @@ def predicted(learner: Learner, *, train: bool) -> See:
       train: whether it is told that it trains; a teacher is not.
     """
 
+    answer = adapted(learner, train=train)
+
     def see(params: Params, episode: Episode, key: Key) -> Seen:
-        key_adapt, key_predict = jax.random.split(key)
-        task = learner.adapt(params, episode.support, key=key_adapt, train=train)
-        logits = learner.predict(params, task, episode.query, key=key_predict, train=train)
-        return Seen(logits, None, None)
+        return Seen(answer(params, episode, key), None, None)
 
     return see
 
 
-def compared(embed: Callable[[Params, Episode, Key], tuple[Array, Array]], head: Head) -> See:
+def compared(embed: Embed, head: Head) -> See:
     """What a metric learner makes of an episode, every row embedded once.
 
     Args:
-      embed: parameters of a network, episode, key -> features of support [S, ...] and query rows
-        [Q, ...], zero for padding.
-      head: of the learner, whose parameters are {"network": ..., "head": ...}.
+      embed: parameters, episode, key -> features [R, ...] and labels of all its rows.
+      head: its parameters are the learner's "head".
     """
 
     def see(params: Params, episode: Episode, key: Key) -> Seen:
-        z, query = embed(params["network"], episode, key)
-        task = head.fit(params["head"], z, episode.support.labels)
-        logits, rows = head.score(params["head"], task, query), jnp.concatenate([z, query])
+        rows, labels = embed(params, episode, key)
+        logits = scored(head, params["head"], rows, labels, episode)
         each = head.fit(params["head"], rows, jnp.eye(len(rows)))
         return Seen(logits, rows.reshape(len(rows), -1), head.score(params["head"], each, rows))
 

@@ -10,10 +10,10 @@ from jax import lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from fsjax.objectives.answers import Loss, adapted, answer_loss
 from fsjax.objectives.losses import cross_entropy
-from fsjax.types import Array, Episode, Key, Learner, Metrics, Objective, Params, Step
+from fsjax.types import Array, Episode, Key, Learner, Objective, Params, Step
 
-Loss = Callable[[Array, Array], Array]  # logits [Q, W], targets [Q, W] -> []
 Vary = Callable[[Any], Any]  # a pytree that is the same on all devices -> one that need not be
 
 
@@ -31,19 +31,7 @@ def query_loss(
     Returns:
       An objective over an Episode without a task axis; its metrics are "loss" and those watched.
     """
-    watch = watch or {}
-
-    def of_params(params: Params, episode: Episode, key: Key) -> tuple[Array, Metrics]:
-        key_adapt, key_predict = jax.random.split(key)
-        task = learner.adapt(params, episode.support, key=key_adapt, train=True)
-        logits = learner.predict(params, task, episode.query, key=key_predict, train=True)
-        value = loss(logits, episode.targets)
-        return value, {"loss": value} | {n: f(logits, episode.targets) for n, f in watch.items()}
-
-    def objective(params: Params, episode: Episode, key: Key, step: Step):
-        return jax.grad(of_params, has_aux=True)(params, episode, key)
-
-    return objective
+    return answer_loss(adapted(learner), loss, watch)
 
 
 def over_tasks(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from fsjax.objectives.losses import weighted_mean
-from fsjax.types import Array, Episode, Key, Metrics, Objective, Params, Step
+from fsjax.types import Array, Embed, Episode, Key, Metrics, Objective, Params, Step
 
 
 class Triplets(NamedTuple):
@@ -21,7 +21,6 @@ class Triplets(NamedTuple):
 
 # scores, weights as positive, weights as negative, each [A, R] of anchors and members
 Mine = Callable[[Array, Array, Array], Triplets]
-Rows = Callable[[Params, Episode, Key], tuple[Array, Array]]  # -> z [R, D], y [R, W]
 
 
 def relation_ranking_loss(s_ap: Array, s_an: Array) -> Array:
@@ -90,12 +89,12 @@ def triplet_weights(y: Array) -> tuple[Array, Array]:
 
 
 def ranking(
-    rows: Rows, relation: Callable[[Params, Array, Array], Array], mine: Mine = all_triplets
+    embed: Embed, relation: Callable[[Params, Array, Array], Array], mine: Mine = all_triplets
 ) -> Objective:
     """The ranking loss of triplets within an episode: of the triangular relation network.
 
     Args:
-      rows: params, episode, key -> features [R, D] and labels [R, W] of all that may be members,
+      embed: params, episode, key -> features [R, D] and labels [R, W] of all that may be members,
         support and query, real and synthetic, each weighted by the sum of its label.
       relation: params, anchors [A, D], members [R, D] -> scores [A, R].
       mine: which triplets count: all, hard or semi-hard ones.
@@ -106,7 +105,7 @@ def ranking(
     """
 
     def of_params(params: Params, episode: Episode, key: Key) -> tuple[Array, Metrics]:
-        z, y = rows(params, episode, key)
+        z, y = embed(params, episode, key)
         chex.assert_rank([z, y], 2)
         triplets = mine(relation(params, z, z), *triplet_weights(y))
         losses = relation_ranking_loss(triplets.s_ap, triplets.s_an)

@@ -14,7 +14,9 @@ from fsjax.encoders.tabular import Standardised
 from fsjax.fusion.pooled import Concat
 from fsjax.heads import prototype
 from fsjax.learners import metric
-from fsjax.objectives.episodic import over_rows, query_loss
+from fsjax.learners.embedding import embed_together
+from fsjax.objectives.answers import answer_loss, fitted
+from fsjax.objectives.episodic import over_rows
 from fsjax.types import Episode, Inputs, Support, Tokens
 
 RNG = np.random.default_rng(0)
@@ -94,9 +96,11 @@ def test_the_gradient_is_that_of_one_device():
     def gradients(objective):
         return jax.jit(objective)(params, episode, KEY, STEP)
 
-    one = gradients(query_loss(metric(net, head)))
-    mesh = Mesh(jax.devices(), (ROWS,))
-    ours = gradients(over_rows(query_loss(metric(spread(net), head)), mesh))
+    def objective(net):
+        return answer_loss(fitted(embed_together(net), head))
+
+    one = gradients(objective(net))
+    ours = gradients(over_rows(objective(spread(net)), Mesh(jax.devices(), (ROWS,))))
     assert max(np.abs(x).max() for x in jax.tree.leaves(one[0]["network"])) > 1e-3
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), ours, one)
 

@@ -10,7 +10,7 @@ from scipy.special import log_softmax, softmax
 
 from fsjax.evaluation.figures import accuracy
 from fsjax.heads.prototype import prototype
-from fsjax.learners.embedding import embed_episode
+from fsjax.learners.embedding import embed_together
 from fsjax.learners.metric import metric
 from fsjax.objectives.distillation import (
     Seen,
@@ -57,7 +57,7 @@ EPISODE = Episode(
 NETWORKS = {"student": linear("x", 2), "teacher": linear("xy", 4)}
 LEARNERS = {name: metric(network, HEAD) for name, network in NETWORKS.items()}
 PARAMS = {name: LEARNERS[name].init(KEY, EPISODE.support) for name in LEARNERS}
-SEE = {name: compared(partial(embed_episode, NETWORKS[name]), HEAD) for name in NETWORKS}
+SEE = {name: compared(embed_together(NETWORKS[name]), HEAD) for name in NETWORKS}
 MATCHES = {
     "softened": softened(temperature=3.0),
     "neighbouring": neighbouring(temperature=3.0),

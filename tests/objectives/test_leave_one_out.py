@@ -7,6 +7,7 @@ import pytest
 
 from fsjax import heads
 from fsjax.evaluation.figures import accuracy
+from fsjax.learners.embedding import embed_together
 from fsjax.objectives.leave_one_out import leave_one_out
 from fsjax.types import Episode, Inputs, Network, Support
 from tests.heads import naive
@@ -76,7 +77,7 @@ def test_every_row_is_predicted_by_all_others_and_padding_is_none_of_them(name, 
     network = NETWORK.init(KEY, None)
     z = EPISODE.support.inputs.values["x"] @ network
     params = {"network": network, "head": head.init(KEY, z, EPISODE.support.labels)}
-    objective = leave_one_out(NETWORK, head, watch={"accuracy": accuracy})
+    objective = leave_one_out(embed_together(NETWORK), head, watch={"accuracy": accuracy})
     objective = jax.jit(objective) if jitted else objective
     gradients, metrics = objective(params, EPISODE, KEY, 0)
     expected = loop(name, params, EPISODE)
@@ -90,7 +91,7 @@ def test_every_row_is_predicted_by_all_others_and_padding_is_none_of_them(name, 
 def test_gradients_are_those_of_finite_differences():
     head = heads.prototype()
     params = {"network": NETWORK.init(KEY, None), "head": {"log_temperature": jnp.zeros(())}}
-    objective = jax.jit(leave_one_out(NETWORK, head))
+    objective = jax.jit(leave_one_out(embed_together(NETWORK), head))
     gradients, _ = objective(params, EPISODE, KEY, 0)
     step = 1e-3 * jax.random.normal(KEY, (INPUTS, FEATURES))
     ends = [

@@ -1,0 +1,81 @@
+"""What a model answers in training, and what it learns from that."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+
+from fsjax.objectives.losses import cross_entropy
+from fsjax.types import Array, Embed, Episode, Head, Key, Learner, Metrics, Objective, Params, Step
+
+Answer = Callable[[Params, Episode, Key], Array]  # -> logits [Q, W] of the queries
+Loss = Callable[[Array, Array], Array]  # logits [Q, W], targets [Q, W] -> []
+
+
+def adapted(learner: Learner, *, train: bool = True) -> Answer:
+    """What a learner predicts once it has adapted to the support set.
+
+    Args:
+      learner: the few-shot method.
+      train: whether it is told that it trains.
+    """
+
+    def answer(params: Params, episode: Episode, key: Key) -> Array:
+        key_adapt, key_predict = jax.random.split(key)
+        task = learner.adapt(params, episode.support, key=key_adapt, train=train)
+        return learner.predict(params, task, episode.query, key=key_predict, train=train)
+
+    return answer
+
+
+def fitted(embed: Embed, head: Head) -> Answer:
+    """What the learner `fsjax.learners.metric` predicts, its rows embedded otherwise.
+
+    Args:
+      embed: parameters, episode, key -> features and labels of all rows, the support's first.
+      head: its parameters are the learner's "head".
+    """
+
+    def answer(params: Params, episode: Episode, key: Key) -> Array:
+        return scored(head, params["head"], *embed(params, episode, key), episode)
+
+    return answer
+
+
+def scored(head: Head, params: Params, z: Array, labels: Array, episode: Episode) -> Array:
+    """Logits [Q, W] of the queries by a head that is fitted to the support rows.
+
+    Args:
+      head: over features.
+      params: the head's.
+      z: [S + Q, D] features of an episode's rows, the support's first.
+      labels: [S + Q, W].
+      episode: whose rows they are.
+    """
+    shots = len(episode.support.labels)
+    return head.score(params, head.fit(params, z[:shots], labels[:shots]), z[shots:])
+
+
+def answer_loss(
+    answer: Answer, loss: Loss = cross_entropy, watch: Mapping[str, Loss] | None = None
+) -> Objective:
+    """The loss of the answers to the queries of one episode.
+
+    Args:
+      answer: parameters, episode, key -> logits.
+      loss: of logits and targets.
+      watch: further figures of logits and targets, reported and not optimised.
+
+    Returns:
+      An objective over an Episode without a task axis; its metrics are "loss" and those watched.
+    """
+    watch = watch or {}
+
+    def of_params(params: Params, episode: Episode, key: Key) -> tuple[Array, Metrics]:
+        logits = answer(params, episode, key)
+        value = loss(logits, episode.targets)
+        return value, {"loss": value} | {n: f(logits, episode.targets) for n, f in watch.items()}
+
+    def objective(params: Params, episode: Episode, key: Key, step: Step):
+        return jax.grad(of_params, has_aux=True)(params, episode, key)
+
+    return objective
