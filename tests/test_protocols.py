@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
 from experiments import build
 from experiments.configs.emoji import get_config
 from fsjax.encoders.layers import one_token
 from fsjax.evaluation.episodic import evaluate, is_transductive
+from fsjax.objectives.answers import adapted, fitted
 from fsjax.objectives.distillation import distillation, predicted, softened
 from fsjax.objectives.episodic import over_tasks, query_loss
 from fsjax.objectives.losses import cross_entropy
@@ -106,15 +108,20 @@ def half_replaced(query: Inputs) -> Inputs:
     return jax.tree.map(lambda x: x[half], query)
 
 
-def model_of(names: dict[str, str]) -> build.Model:
+def config_of(names: dict[str, str]) -> ConfigDict:
     config = get_config()
     config.modalities = "a" if names["learner"] == "pictures" else "a,b"
     config.update(names)
-    with pytest.MonkeyPatch.context() as patch, config.unlocked():
-        patch.setitem(build.ENCODERS, "tiny", Tiny)
+    with config.unlocked():
         config.encoders = {"a": "tiny", "b": "mlp", "tabular": "mlp"}
         config.side = "words"
-        return build.model(config)
+    return config
+
+
+def model_of(names: dict[str, str]) -> build.Model:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(build.ENCODERS, "tiny", Tiny)
+        return build.model(config_of(names))
 
 
 def logits_of(learner, params, support, query, **options):
@@ -149,9 +156,12 @@ def case(request):
     params = learner.init(KEY, ALIKE if request.param["learner"] in FIXED_WAYS else FIRST)
     task = adapt(params, SUPPORT)
 
+    config = config_of(request.param)
+    embed = build.embed_all(config, model.network)
+    answer = fitted(embed, build.head(config)) if metric else adapted(learner)
+
     def loss(params):
-        options = {"key": KEY, "train": True}
-        return cross_entropy(logits_of(learner, params, padded(LABELS), QUERY, **options), TARGETS)
+        return cross_entropy(answer(params, Episode(padded(LABELS), QUERY, TARGETS), KEY), TARGETS)
 
     return Case(
         learner=request.param["learner"],

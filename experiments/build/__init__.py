@@ -30,6 +30,7 @@ from experiments.build.networks import (
     NORMS,
     OF_ROWS,
     ROWS_SHARE,
+    embed_all,
     encoder_name,
 )
 from experiments.build.objectives import OBJECTIVES, training
@@ -74,6 +75,7 @@ __all__ = [
     "base_tables",
     "block",
     "distance",
+    "embed_all",
     "encoder_name",
     "encoders",
     "generator",
