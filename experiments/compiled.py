@@ -1,15 +1,25 @@
-"""Compiled programs, kept on disk so that a command that is run again finds them."""
+"""How programs are compiled: kept on disk for the next time, and in haste if they run once."""
 
 import hashlib
 import os
 import platform
+from functools import partial
 from pathlib import Path
 
 import jax
+import jaxlib.version
 
 from experiments.cache import root
 
 LEAST = 0.1  # seconds of compiling from which a program is kept
+# Options of XLA by which it compiles in a third of the time, and programs are slower.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+# Its emitters of before were quicker. Other versions may have none, and refuse what they lack.
+if jaxlib.version.__version__.startswith("0.10."):
+    QUICK["xla_cpu_use_fusion_emitters"] = False
+
+# `jax.jit` of programs that run once: they take longer to compile than to run.
+once = partial(jax.jit, compiler_options=QUICK)
 
 
 def keep() -> None:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, devices, hosts, jobs, results, streaming, trackers
+from experiments import build, compiled, dealer, devices, hosts, jobs, results, streaming, trackers
 from experiments.jobs import Job
 from experiments.progress import Progress
 from fsjax.encoders.multimodal import calibrate, holds_statistics
@@ -144,7 +144,7 @@ def validates(job: Job, validation: Pool) -> Measure:
     return measure
 
 
-@build.jit_once
+@compiled.once
 def _calibration_rows(tasks: Sample) -> Inputs:
     """Rows of the training classes as queries of tasks, [CALIBRATION_BATCHES, Q, ...]."""
     keys = jax.random.split(jax.random.key(CALIBRATION_KEY), CALIBRATION_BATCHES)

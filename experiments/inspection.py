@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, jobs
+from experiments import build, compiled, dealer, jobs
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table, take_classes
 from fsjax.evaluation.attribution import MOST, Attribution, attribute
@@ -79,7 +79,7 @@ def _confusion(
     learner, rows = jobs.prepared(model, params, pool)
     classes = len(pool.side.values["class"])
 
-    @build.jit_once
+    @compiled.once
     def count(params: Params, sample: Sample, key: Key) -> Array:
         def one(key: Key) -> Array:
             episode = sample(key)
@@ -96,7 +96,7 @@ def _confusion(
 def _picture(
     model: build.Model, params: Params, sample: Sample, names: tuple[str, ...], key: Key
 ) -> dict[str, np.ndarray]:
-    @build.jit_once
+    @compiled.once
     def look(params: Params, sample: Sample, key: Key) -> tuple[Episode, Array, tuple]:
         episode = sample(key)
         support, _ = model.network.apply(params["network"], episode.support.inputs)
@@ -153,7 +153,7 @@ def gallery(
         return {}
     generate = build.generator(config).generate
 
-    @build.jit_once
+    @compiled.once
     def look(params: Params, sample: Sample, key: Key) -> tuple[Episode, Array]:
         episode = sample(key)
         condition = model.learner.examples(params, episode, key).condition
@@ -183,7 +183,7 @@ def _by_class(rows: Array, labels: Array) -> np.ndarray:
 def _attention(
     model: build.Model, params: Params, sample: Sample, key: Key
 ) -> dict[str, np.ndarray]:
-    @build.jit_once
+    @compiled.once
     def look(params: Params, sample: Sample, key: Key) -> dict[str, Array]:
         query = sample(key).query
         weight = jnp.ones(len(next(iter(query.present.values()))))
@@ -209,7 +209,7 @@ def _attribution(
 ) -> dict[str, np.ndarray]:
     """What each modality is worth to the accuracy of episodes [E, M], by name of modality."""
 
-    @build.jit_once
+    @compiled.once
     def look(params: Params, sample: Sample, key: Key) -> Attribution:
         def one(i: Array) -> Attribution:
             return attribute(learner, params, sample(jax.random.fold_in(key, i)))

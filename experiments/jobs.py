@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, devices
+from experiments import build, compiled, dealer, devices
 from experiments.names import setting
 from fsjax.data.stored import fetched
 from fsjax.encoders.multimodal import encode_pool
@@ -57,7 +57,7 @@ def prepare(
     tasks = dealer.training_tasks(config, rows)
     training = build.training(config, trained, rows, teacher)
     optimizer = build.optimizer(config)
-    state = first_state(config, trained.learner, tasks, training, optimizer, build.jit_once)
+    state = first_state(config, trained.learner, tasks, training, optimizer, compiled.once)
     state = devices.everywhere(config, state)
     return Job(config, model, tasks, training, optimizer, state, fixed)
 
@@ -185,4 +185,4 @@ def evaluator(
 
     # Where rows were encoded before, drawing episodes takes longer to compile than to run.
     quick = model.fast is not None and config.head not in build.OF_PAIRS
-    return (build.jit_once if quick else jax.jit)(figures)
+    return (compiled.once if quick else jax.jit)(figures)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import build
+from experiments import compiled
 from experiments.features import kind_of
 from experiments.methods import Method, in_blocks, untrained
 from fsjax.data.table import Rows, Table
@@ -93,7 +93,7 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
     task = jax.jit(method.learner.adapt)(params, labelled)
     asked = Episode(labelled, labelled.inputs, labels)
     shared = method.rows is not None and is_transductive(
-        method.learner, params, asked, jit=build.jit_once
+        method.learner, params, asked, jit=compiled.once
     )
     left_out = None if shared else _leave_out(method, params, labelled)
     if risk is not None and left_out is None:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, results
+from experiments import build, compiled, dealer, results
 from experiments.jobs import TEST_KEY, VALIDATION_KEY, evaluator, prepared
 from experiments.names import parse_names
 from fsjax.evaluation.abstention import (
@@ -105,9 +105,9 @@ def _transductive(scored: Scored) -> bool:
     _, config, model, params, pools = scored
     ways = dealer.episode_settings(config)["test"][0]["ways"]
     small = dealer.episodes(config, pools["test"], ways=ways, shots=1, queries=2)
-    episode = build.jit_once(lambda sample, key: sample(key))(small, jax.random.key(0))
+    episode = compiled.once(lambda sample, key: sample(key))(small, jax.random.key(0))
     learner = (model.fast or model).learner
-    return is_transductive(learner, params, episode, jit=build.jit_once)
+    return is_transductive(learner, params, episode, jit=compiled.once)
 
 
 def _figures(

@@ -9,12 +9,16 @@ from pathlib import Path
 import jax
 import pytest
 
+from experiments import compiled
+
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "xla"
 
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)  # of commands that tests start
+# Of commands that tests start too. XLA reads its flags when it is first used.
+QUICK = [f"--{name}={value}".lower() for name, value in compiled.QUICK.items()]
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *QUICK])
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def on_devices() -> Callable[..., None]:
             f"import jax, pytest, sys; assert jax.device_count() == {number}; "
             f"sys.exit(pytest.main(['-q', *{arguments!r}]))"
         )
-        flags = f"--xla_force_host_platform_device_count={number}"
+        flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={number}"
         done = subprocess.run(
             [sys.executable, "-c", program],
             env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},

@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from experiments import build
+from experiments import build, compiled
 from experiments.configs.emoji import get_config
 from fsjax.encoders.layers import one_token
 from fsjax.evaluation.episodic import evaluate, is_transductive
@@ -151,8 +151,8 @@ def case(request):
     """
     model = model_of(request.param)
     learner, metric = model.learner, request.param["learner"] == "metric"
-    compiled = (lambda f: f) if metric else build.jit_once
-    adapt, predict = compiled(learner.adapt), compiled(learner.predict)
+    jit = (lambda f: f) if metric else compiled.once
+    adapt, predict = jit(learner.adapt), jit(learner.predict)
     params = learner.init(KEY, ALIKE if request.param["learner"] in FIXED_WAYS else FIRST)
     task = adapt(params, SUPPORT)
 
@@ -173,7 +173,7 @@ def case(request):
         soft=predict(params, adapt(params, padded(0.7 * LABELS + 0.1)), QUERY),
         permuted=predict(params, task, jax.tree.map(lambda x: x[ORDER], QUERY)),
         replaced=predict(params, task, half_replaced(QUERY)),
-        gradients=compiled(jax.grad(loss))(params),
+        gradients=jit(jax.grad(loss))(params),
     )
 
 

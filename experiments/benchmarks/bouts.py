@@ -85,8 +85,8 @@ def _resnet12() -> Bout:
     return Bout(
         "Prototypes, ResNet-12, 84 x 84, 5-way, 1 shot, 1 query: a training step",
         "step",
-        1,
-        _steps("resnet12", partial(of_images, 84, 3), {"ways": 5, "shots": 1}, 1, 1),
+        4,
+        _steps("resnet12", partial(of_images, 84, 3), {"ways": 5, "shots": 1}, 1, 4),
     )
 
 

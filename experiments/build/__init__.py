@@ -35,7 +35,7 @@ from experiments.build.networks import (
 )
 from experiments.build.objectives import OBJECTIVES, training
 from experiments.build.optimizers import OPTIMIZERS, optimizer
-from experiments.build.parts import DISTILLATION, Model, base, jit_once, model, models
+from experiments.build.parts import DISTILLATION, Model, base, model, models
 from experiments.build.tasks import Training, block
 
 __all__ = [
@@ -80,7 +80,6 @@ __all__ = [
     "encoders",
     "generator",
     "head",
-    "jit_once",
     "model",
     "models",
     "optimizer",

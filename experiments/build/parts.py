@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-import jax
 from ml_collections import ConfigDict
 
 from experiments.build.heads import HEADS, LATE
@@ -26,14 +25,6 @@ SPREADS = ("metric", *TUNED)
 TRAIN_SPREAD = ("own", "episodic", "leave_one_out")
 # What is compared where methods are, rather than what is fused.
 METHODS = {*HEADS, *LEARNERS, "leave_one_out", "supervised"}
-# `jax.jit` of programs that run once: they take longer to compile than to run.
-jit_once = partial(
-    jax.jit,
-    compiler_options={
-        "xla_backend_optimization_level": 0,
-        "xla_llvm_disable_expensive_passes": True,
-    },
-)
 
 
 class Model(NamedTuple):
