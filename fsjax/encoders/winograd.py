@@ -80,7 +80,7 @@ def pays(x: Array, other: Array) -> bool:
         and min(channels) >= 32
         and height * width >= 0.6 * tiles * size**2
         and positions * min(channels) >= 15_000
-        and positions >= 1.5 * max(channels)
+        and positions >= 0.75 * max(channels)
     )
 
 
