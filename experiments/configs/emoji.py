@@ -2,7 +2,7 @@
 
 Claim: on emoji classes never seen, with support and query drawn by different design teams, the
 fusion beats the best single modality; see the table of results in the README.
-Cost: 4 minutes on 2 CPU cores, six models together.
+Cost: 4 to 6 minutes on 2 CPU cores, six models together.
 Command: python -m experiments.train
 """
 
@@ -62,7 +62,7 @@ def get_config() -> ConfigDict:
             # bfloat16: networks compute in it in training; parameters, gradients, statistics,
             # losses and features that are encoded once for a test stay float32.
             "precision": "float32",
-            "norm": "calibrated",  # batch statistics in training, the training set's at test
+            "norm": "calibrated",  # an episode's in training, the training set's at test
             "fusion": "attention",
             # metric | maml | anil | boil | meta_sgd | maml_pp | reptile | imaml | proto_maml
             # | hallucinate | pictures | imputed | am3 | described | tip_adapter | finetune | probe
