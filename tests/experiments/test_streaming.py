@@ -57,7 +57,7 @@ def test_killed_and_resumed_it_learns_as_from_memory(config, tmp_path, monkeypat
         train.fitting.train(job, pools["validation"], tmp_path / "memory", progress)
     streamed = learned(tmp_path / "streamed" / "models" / "concat")
     for one, other in zip(streamed, learned(tmp_path / "memory"), strict=True):
-        # Not the accuracy: queries as far from one class as from another fall to either by rounding.
+        # Not the accuracy: queries as far from one class as from another fall to either.
         for key in ("step", "loss", "validation"):
             assert one[key] == pytest.approx(other[key], rel=1e-3)
 
