@@ -12,7 +12,7 @@ import jaxlib.version
 from experiments.cache import root
 
 LEAST = 0.1  # seconds of compiling from which a program is kept
-# Options of XLA by which it compiles in a third of the time, and programs are slower.
+# Options of XLA by which it compiles in less time, and programs are slower.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 # Its emitters of before were quicker. Other versions may have none, and refuse what they lack.
 if jaxlib.version.__version__.startswith("0.10."):

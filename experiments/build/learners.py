@@ -93,6 +93,7 @@ GENERATE = ("hallucinate", "pictures")
 EMBEDS = ("metric", "hallucinate", "am3", "described", "tip_adapter")
 # Learners that train as metric does, and are tuned to a support set at test.
 TUNED = ("finetune", "probe", "lora")
+AS_METRIC = ("metric", *TUNED)
 # Learners that are told class descriptions, and what some parameters are set by on validation.
 TOLD = ("am3", "described", "tip_adapter")
 CHOSEN = {"tip_adapter": choose}

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from experiments.build.distilling import Teacher, distilled
 from experiments.build.generation import critic, generator, imputation, triplets
 from experiments.build.heads import LATE, LOSSES, head
-from experiments.build.learners import EMBEDS, GENERATE, LEARNERS, TUNED
+from experiments.build.learners import AS_METRIC, EMBEDS, GENERATE, LEARNERS, TUNED
 from experiments.build.networks import computed, embed_all
 from experiments.build.parts import DISTILLATION, SPREADS, TRAIN_SPREAD, Model
 from experiments.build.tasks import WATCH, Training, on_tasks
@@ -51,8 +51,8 @@ BY_TRIPLETS = ("triangular",)
 STEPS = tuple(name for name in LEARNERS if name not in {*EMBEDS, *GENERATE, *TUNED, "imputed"})
 # The learners that an objective can train, where it cannot train all.
 TRAINS = {
-    "leave_one_out": ("metric", *TUNED),
-    "supervised": ("metric", *TUNED),
+    "leave_one_out": AS_METRIC,
+    "supervised": AS_METRIC,
     "views": ("metric", "am3", "described"),
     "multi_step": STEPS,
     "ranking": ("metric",),
@@ -105,7 +105,7 @@ def _check_spreads(config: ConfigDict) -> None:
 
 def _episodic(config: ConfigDict, model: Model) -> Objective:
     loss = named(LOSSES, config, "loss")
-    if config.learner in ("metric", *TUNED):
+    if config.learner in AS_METRIC:
         answer = fitted(embed_all(config, model.network), head(config))
         return answer_loss(answer, loss, watch=WATCH)
     return query_loss(model.learner, loss, watch=WATCH)

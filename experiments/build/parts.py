@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.build.heads import HEADS, LATE
-from experiments.build.learners import BEGINS, EMBEDS, LEARNERS, TUNED, low_rank_of
+from experiments.build.learners import AS_METRIC, BEGINS, EMBEDS, LEARNERS, low_rank_of
 from experiments.build.networks import FUSIONS, ROWS_SHARE, computed, module_of
 from experiments.build.optimizers import OPTIMIZERS
 from experiments.names import check_name, named, parse_names
@@ -21,7 +21,7 @@ DISTILLATION = "distillation"  # the objective of those that have one
 # Objectives that can be compared, of the learner metric.
 TRAINED = ("leave_one_out", "supervised", "views")
 # Learners the rows of whose one task can be spread, and objectives that train them so.
-SPREADS = ("metric", *TUNED)
+SPREADS = AS_METRIC
 TRAIN_SPREAD = ("own", "episodic", "leave_one_out")
 # What is compared where methods are, rather than what is fused.
 METHODS = {*HEADS, *LEARNERS, "leave_one_out", "supervised"}
