@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, comparing, dealer, results, scoring
+from experiments import build, comparing, dealer, devices, results, scoring
 from experiments.build.conditions import MISSING, Condition, conditions, unchanged
 from experiments.jobs import TEST_KEY, VALIDATION_KEY, evaluator, prepared
 from experiments.names import parse_names
@@ -49,8 +49,9 @@ def test(scored: scoring.Scored, plain: Sequence[Line], workdir: Path) -> list[L
         return []
     alone = len(names) == 1 and any(condition.kind == MISSING for condition in found)
     model = _seeing(model, names)
+    mesh = devices.mesh(config)
     encoded = {
-        split: prepared(model, params, pools[split])[1]
+        split: prepared(model, params, pools[split], mesh)[1]
         for split in (("test", "validation") if alone else ("test",))
     }
     of_tokens = _figures(model, config, params, encoded)

@@ -130,12 +130,13 @@ def checkpoints(config: ConfigDict, folder: Path, tell: Callable[[str], None]) -
 def validates(job: Job, validation: Pool) -> Measure:
     """state -> its parameters calibrated on training data, and their validation accuracy."""
     network, accuracy_of = job.model.network, jobs.validated(job, validation)
+    mesh = devices.mesh(job.config)
     drawn = cache(lambda: _calibration_rows(job.tasks))
     needed = not job.calibrated and holds_statistics(job.state.params["network"])
 
     @jax.jit
     def calibrated(params: Params, batches: Inputs) -> Params:
-        return params | {"network": calibrate(network, params["network"], batches)}
+        return params | {"network": calibrate(network, params["network"], batches, mesh=mesh)}
 
     def measure(state: TrainState) -> tuple[Params, float]:
         params = calibrated(state.params, drawn()) if needed else state.params

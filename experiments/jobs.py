@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments import build, compiled, dealer, devices
@@ -20,6 +21,8 @@ from fsjax.types import Array, Key, Learner, Params, Pool, Sample, TrainState
 # Fixed, so that every model of every run answers the same episodes.
 VALIDATION_KEY, TEST_KEY = 101, 202
 EVALUATION_BATCH = 20
+# Rows encoded at once: maps of more leave the caches of a CPU, and of fewer a GPU idle.
+ON_CPU, ELSEWHERE = 32, 256
 
 
 class Job(NamedTuple):
@@ -53,7 +56,7 @@ def prepare(
     trained, rows = model, train
     fixed = base is not None and config.base.begins == "frozen"
     if fixed:
-        trained, rows = model.fast, encode_pool(model.module, base, train, read=fetched)
+        trained, rows = model.fast, encoded(model, base, train, devices.mesh(config))
     tasks = dealer.training_tasks(config, rows)
     training = build.training(config, trained, rows, teacher)
     optimizer = build.optimizer(config)
@@ -158,7 +161,7 @@ def validated(job: Job, validation: Pool) -> Callable[[Params], float]:
     )
 
     def measure(params: Params) -> float:
-        _, rows = prepared(model, params, validation)
+        _, rows = prepared(model, params, validation, devices.mesh(config))
         sample = dealer.episodes(config, rows, **settings)
         figures = episodes(params, jax.random.key(VALIDATION_KEY), sample)
         return float(np.mean(figures["accuracy"]))
@@ -166,11 +169,19 @@ def validated(job: Job, validation: Pool) -> Callable[[Params], float]:
     return measure
 
 
-def prepared(model: build.Model, params: Params, rows: Pool) -> tuple[Learner, Pool]:
+def prepared(
+    model: build.Model, params: Params, rows: Pool, mesh: Mesh | None = None
+) -> tuple[Learner, Pool]:
     """A learner and rows that give the same figures, every row encoded once where that can be."""
     if model.fast is None:
         return model.learner, rows
-    return model.fast.learner, encode_pool(model.module, params["network"], rows, read=fetched)
+    return model.fast.learner, encoded(model, params["network"], rows, mesh)
+
+
+def encoded(model: build.Model, params: Params, rows: Pool, mesh: Mesh | None) -> Pool:
+    """Rows as the encoders of a model make tokens of them, by all devices of a mesh."""
+    batch = ON_CPU if jax.default_backend() == "cpu" else ELSEWHERE
+    return encode_pool(model.module, params, rows, batch=batch, read=fetched, mesh=mesh)
 
 
 def evaluator(

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, compiled, dealer, results
+from experiments import build, compiled, dealer, devices, results
 from experiments.jobs import TEST_KEY, VALIDATION_KEY, evaluator, prepared
 from experiments.names import parse_names
 from fsjax.evaluation.abstention import (
@@ -66,7 +66,8 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
     name, config, model, params, pools = scored
     validated = config.test.calibrate or config.test.risk
     read = ("validation", "test") if validated else ("test",)
-    scored = scored._replace(pools={s: prepared(model, params, pools[s])[1] for s in read})
+    mesh = devices.mesh(config)
+    scored = scored._replace(pools={s: prepared(model, params, pools[s], mesh)[1] for s in read})
     about = {"model": name, "data": config.data.name, "split": "test", "seed": config.seed}
     about["transductive"] = _transductive(scored)
     lines = []

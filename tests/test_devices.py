@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh
 
+from fsjax.encoders.image import Conv4
+from fsjax.encoders.multimodal import Multimodal, as_network, calibrate, encode_pool
+from fsjax.encoders.spread import each_block
 from fsjax.evaluation.episodic import evaluate
 from fsjax.evaluation.figures import negative_log_likelihood
+from fsjax.fusion.pooled import Concat
 from fsjax.learners.gradient import constant
 from fsjax.learners.last_layer import learned_layer
 from fsjax.learners.maml import maml
 from fsjax.objectives.episodic import over_tasks, query_loss
 from fsjax.objectives.losses import cross_entropy
-from fsjax.types import Episode, Inputs, Network, Support
+from fsjax.types import Episode, Inputs, Network, Pool, Source, Support
 
 TASKS, KEY, STEP = 8, jax.random.key(0), jnp.zeros((), jnp.int32)
 
@@ -90,6 +94,40 @@ def test_test_episodes_are_those_of_one_device():
         return found["negative_log_likelihood"]
 
     np.testing.assert_allclose(figures(everywhere(), 13), figures(None, 13), rtol=1e-5)
+
+
+@pytest.mark.parametrize("blocks", [1, 6, 8])
+def test_blocks_are_divided_and_all_devices_are_told_all(blocks):
+    mesh = everywhere()
+
+    def of_block(i, x):
+        return {"square": x[i] ** 2, "who": jax.lax.axis_index("tasks") + jnp.zeros_like(i)}
+
+    found = jax.jit(lambda x: each_block(of_block, blocks, mesh, x))(jnp.arange(8.0))
+    np.testing.assert_array_equal(found["square"], np.arange(blocks) ** 2.0)
+    np.testing.assert_array_equal(found["who"], np.arange(blocks) // -(-blocks // mesh.size))
+    assert found["square"].sharding.is_fully_replicated
+
+
+def test_a_pool_is_encoded_and_a_network_calibrated_as_by_one_device():
+    module = Multimodal({"image": Conv4((2, 3))}, Concat())
+    network, images = as_network(module), jax.random.normal(KEY, (21, 8, 8, 1))
+    inputs = Inputs({"image": images}, {"image": jnp.ones(21)})
+    batches = jax.tree.map(lambda x: x[:18].reshape(6, 3, *x.shape[1:]), inputs)
+    params = network.init(KEY, inputs)
+    index = jnp.arange(21)[:, None]
+    source = Source(inputs, index, jnp.ones(21, int), jnp.arange(21))
+    pool = Pool({"images": source}, Inputs({}, {}))
+
+    def both(mesh):
+        made = jax.jit(lambda params: calibrate(network, params, batches, mesh=mesh))(params)
+        encoded = encode_pool(module, made, pool, batch=4, mesh=mesh)
+        return made, encoded.sources["images"].inputs.values["image"]
+
+    def close(a, b):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+    jax.tree.map(close, both(everywhere()), both(None))
 
 
 def test_all_of_it_on_four_devices(on_devices):

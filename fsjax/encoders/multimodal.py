@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax.core import FrozenDict
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.sharding import Mesh
 
+from fsjax.encoders.spread import each_block
 from fsjax.encoders.tabular import Encoded
 from fsjax.types import Array, Inputs, Key, Network, Params, Pool, Stats, Tokens
 
@@ -116,6 +118,7 @@ def encode_pool(
     *,
     batch: int = 256,
     read: Callable[[Inputs], Inputs] = lambda rows: rows,
+    mesh: Mesh | None = None,
 ) -> Pool:
     """Runs the encoders once over all rows of a pool.
 
@@ -126,8 +129,9 @@ def encode_pool(
       module: the network.
       params: its parameters.
       pool: the rows of one split.
-      batch: rows encoded at once, to bound the memory.
+      batch: rows encoded at once by each device, to bound the memory.
       read: what is done to these before, as to read those that are stored elsewhere.
+      mesh: of one axis, over whose devices the rows are divided.
 
     Returns:
       The pool with Tokens for values, for the network `encoded(module)`. Of modalities that have
@@ -141,29 +145,29 @@ def encode_pool(
             return source._replace(inputs=inputs)
         # A frozen dictionary has a hash, which a static argument needs.
         part = Multimodal(FrozenDict({m: module.encoders[m] for m in inputs.values}), module.fusion)
-        return source._replace(inputs=_encode_rows(part, params, inputs, batch, read))
+        return source._replace(inputs=_encode_rows(part, params, inputs, batch, read, mesh))
 
     return pool._replace(sources={name: encode_source(s) for name, s in pool.sources.items()})
 
 
-@partial(jax.jit, static_argnames=("module", "batch", "read"))
+@partial(jax.jit, static_argnames=("module", "batch", "read", "mesh"))
 def _encode_rows(
     module: Multimodal,
     params: Params,
     inputs: Inputs,
     batch: int,
     read: Callable[[Inputs], Inputs],
+    mesh: Mesh | None,
 ) -> Inputs:
     rows = _rows(inputs)
-    blocks = -(-rows // batch)
-    # Clipped so that the last block repeats the last row: one shape, compiled once.
-    index = jnp.minimum(jnp.arange(blocks * batch), rows - 1).reshape(blocks, batch)
 
-    def encode(block: Array) -> dict[str, Tokens]:
-        some = read(jax.tree.map(lambda x: x[block], inputs))
+    def encode(block: Array, params: Params, inputs: Inputs) -> dict[str, Tokens]:
+        # Clipped so that the last block repeats the last row: one shape, compiled once.
+        index = jnp.minimum(block * batch + jnp.arange(batch), rows - 1)
+        some = read(jax.tree.map(lambda x: x[index], inputs))
         return module.apply({"params": params}, some, jnp.ones(batch), method="encode")
 
-    tokens = jax.lax.map(encode, index)
+    tokens = each_block(encode, -(-rows // batch), mesh, params, inputs)
     whole = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:rows], tokens)
     return Inputs(whole, inputs.present)
 
@@ -173,7 +177,9 @@ def holds_statistics(params: Params) -> bool:
     return any(path[-1] == "mean" for path in flatten_dict(params))
 
 
-def calibrate(network: Network, params: Params, batches: Inputs) -> Params:
+def calibrate(
+    network: Network, params: Params, batches: Inputs, *, mesh: Mesh | None = None
+) -> Params:
     """Writes the statistics of training data into the parameters that are to hold them.
 
     These are the mean and variance of every `CalibratedNorm`, and the mean of a `Centred` fusion.
@@ -182,11 +188,17 @@ def calibrate(network: Network, params: Params, batches: Inputs) -> Params:
       network: the network; a layer's statistics are those of a training pass.
       params: its parameters.
       batches: [T, B, ...] rows of the training classes.
+      mesh: of one axis, over whose devices the batches are divided.
 
     Returns:
       The parameters, with the means and variances over all batches in their places.
     """
-    moments = jax.lax.map(lambda inputs: network.apply(params, inputs, train=True)[1], batches)
+
+    def moments_of(i: Array, params: Params, batches: Inputs) -> Stats:
+        return network.apply(params, jax.tree.map(lambda x: x[i], batches), train=True)[1]
+
+    number = len(next(iter(batches.present.values())))
+    moments = each_block(moments_of, number, mesh, params, batches)
     flat = flatten_dict(moments)
     means = {path: x.mean(0) for path, x in flat.items() if path[-1] == "mean"}
     # The variance over all batches: mean of the variances plus variance of the means.

@@ -4,6 +4,7 @@ import dm_pix
 import jax
 import jax.numpy as jnp
 
+from fsjax.episodes import flat
 from fsjax.types import Array, Episode, Inputs, Key
 
 
@@ -25,7 +26,7 @@ def warp_images(key: Key, episode: Episode, *, amount: float, modality: str = "i
       The episode with other images, of the same type; the other modalities are left as they are.
     """
     supports, queries = len(episode.support.labels), len(episode.targets)
-    maps = amount * jax.random.normal(key, (supports + queries, 2, 3))
+    maps = amount * flat.normal(key, (supports + queries, 2, 3))
     return _warped(episode, maps[:supports], maps[supports:], modality)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from fsjax.episodes import flat
 from fsjax.types import Array, Episode, Inputs, Key
 
 Corruption = Callable[[Key, Array, Array, Array], Array]
@@ -64,7 +65,7 @@ def add_noise(key: Key, x: Array, present: Array, level: Array) -> Array:
     count = jnp.maximum(present.sum(), 1) * x[0].size
     mean = jnp.where(rows, x, 0.0).sum() / count
     variance = jnp.where(rows, jnp.square(x - mean), 0.0).sum() / count
-    return _like(x, x + level * jnp.sqrt(variance) * jax.random.normal(key, x.shape))
+    return _like(x, x + level * jnp.sqrt(variance) * flat.normal(key, x.shape))
 
 
 def add_noise_at_snr(key: Key, x: Array, present: Array, level: Array) -> Array:
@@ -72,7 +73,7 @@ def add_noise_at_snr(key: Key, x: Array, present: Array, level: Array) -> Array:
     del present
     variance = x.astype(jnp.float32).var(axis=tuple(range(1, x.ndim)), keepdims=True)
     deviation = jnp.sqrt(variance * 10.0 ** (-level / 10.0))
-    return _like(x, x + deviation * jax.random.normal(key, x.shape))
+    return _like(x, x + deviation * flat.normal(key, x.shape))
 
 
 def occlude(key: Key, x: Array, present: Array, level: Array) -> Array:
@@ -93,7 +94,7 @@ def occlude(key: Key, x: Array, present: Array, level: Array) -> Array:
     del present
     sides = jnp.array(x.shape[1:3])
     side = jnp.minimum(jnp.round(jnp.sqrt(level * sides.prod())), sides.min())
-    corners = jnp.floor(jax.random.uniform(key, (len(x), 2)) * (sides - side + 1))
+    corners = jnp.floor(flat.uniform(key, (len(x), 2)) * (sides - side + 1))
 
     def within(axis: int) -> Array:
         distance = jnp.arange(x.shape[1 + axis]) - corners[:, axis, None]
@@ -126,7 +127,7 @@ def add_babble(key: Key, x: Array, present: Array, level: Array) -> Array:
     power = 10.0 ** ((heard - peak) / 10.0)
     voices = power / power.mean((1, 2), keepdims=True)
     others = present * (1 - jnp.eye(len(x)))
-    drawn, who = jax.lax.top_k(jax.random.uniform(key, others.shape) * others, min(VOICES, len(x)))
+    drawn, who = jax.lax.top_k(flat.uniform(key, others.shape) * others, min(VOICES, len(x)))
     speaks = (drawn > 0)[..., None, None]
     count = speaks.sum(1)
     babble = (speaks * voices[who]).sum(1) / jnp.maximum(count, 1)
@@ -143,7 +144,7 @@ def replace_bytes(key: Key, x: Array, present: Array, level: Array) -> Array:
     """
     del present
     key_where, key_what = jax.random.split(key)
-    replaced = (jax.random.uniform(key_where, x.shape) < level) & (x > 0)
+    replaced = (flat.uniform(key_where, x.shape) < level) & (x > 0)
     return jnp.where(replaced, jax.random.randint(key_what, x.shape, 1, 257).astype(x.dtype), x)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
+from fsjax.episodes import flat
 from fsjax.types import Array, Episode, Inputs, Key
 
 Rate = float | Array | Mapping[str, float | Array]  # of all modalities, or of those named
@@ -42,7 +43,7 @@ def _drop(key: Key, inputs: Inputs, rate: Rate) -> Inputs:
     present = jnp.stack([inputs.present[name] for name in names])
     each = [rate.get(name, 0.0) if isinstance(rate, Mapping) else rate for name in names]
     rates = jnp.stack([jnp.asarray(x, jnp.float32) for x in each])[:, None]
-    u = jax.random.uniform(key, present.shape)
+    u = flat.uniform(key, present.shape)
     # Where u < rate, u / rate is uniform: the largest of those present survives.
     place = u / jnp.maximum(rates, 1e-30)
     last = jnp.argmax(jnp.where(present > 0, place, -1.0), axis=0)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from fsjax.episodes import flat
 from fsjax.types import Array, Key, Labelled, Pool, Source
 
 
@@ -22,7 +23,7 @@ def sample_rows(key: Key, pool: Pool, *, rows: int) -> Labelled:
     key_classes, key_rows = jax.random.split(key)
     num_classes = next(iter(pool.sources.values())).count.shape[0]
     classes = jax.random.randint(key_classes, (rows,), 0, num_classes)
-    u = jax.random.uniform(key_rows, (len(pool.sources), rows))
+    u = flat.uniform(key_rows, (len(pool.sources), rows))
 
     def draw(source: Source, u: Array):
         # Rounding may bring u * count up to count itself.

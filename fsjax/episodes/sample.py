@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fsjax.episodes import flat
 from fsjax.types import Array, Episode, Inputs, Key, Pool, Source, Support
 
 Draw = Callable[..., tuple[Array, Array]]  # (u [3, P], valid [P], group [P], shots, queries)
@@ -115,7 +116,7 @@ def sample_episode(
     of_class = [_rows_of(source, classes) for source in sources]
     # All sources in one draw, padded to the longest: it compiles once and not once for each.
     index, valid, group = map(_stack_padded, zip(*of_class, strict=True))
-    u = jax.random.uniform(key_rows, (*valid.shape[:2], 3, valid.shape[2]))
+    u = flat.uniform(key_rows, (*valid.shape[:2], 3, valid.shape[2]))
     each = jax.vmap(jax.vmap(lambda u, v, g: draw(u, v, g, high, queries)))
     drawn = [jnp.take_along_axis(index, place, axis=2) for place in each(u, valid, group)]
     support, query = (_gather(sources, rows) for rows in drawn)

@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh
 
 from experiments import build
 from fsjax.encoders.audio import ConvAudio
 from fsjax.encoders.image import Conv4, Halved, ResNet12, StridedConv4
 from fsjax.encoders.layers import spatial_tokens
 from fsjax.encoders.norms import CalibratedNorm, GroupNorm
+from fsjax.encoders.spread import each_block
 from fsjax.encoders.tabular import MLP, Raw, Standardised, UnitLength
 from fsjax.encoders.text import ByteTransformer, CharNgrams
 
@@ -110,6 +112,18 @@ def test_tokens_of_a_row_do_not_depend_on_other_rows_at_test(case):
     *_, (_, tokens, others, _) = case
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b[0], 1e-5, 1e-6), tokens, others)
     assert np.abs(tokens.values[1:] - others.values[1:]).max() > 1e-3
+
+
+def test_blocks_of_rows_can_be_divided_over_devices(case):
+    # Types of a shard_map are checked as it is traced, whatever the number of devices.
+    encode, x, _, (params, tokens, _, _) = case
+    mesh = Mesh(jax.devices()[:1], ("tasks",))
+    found = jax.eval_shape(
+        lambda params, x: each_block(lambda i, p, x: encode(p, x[i]), 2, mesh, params, x),
+        params,
+        np.stack([x, x]),
+    )
+    assert jax.tree.map(lambda t: t.shape[1:], found) == jax.tree.map(jnp.shape, tokens)
 
 
 def test_gradients_are_finite_also_of_rows_of_zeros(case):
