@@ -1,7 +1,9 @@
 """A training on Omniglot by fsjax."""
 
+import os
 from pathlib import Path
 
+import jax
 from ml_collections import ConfigDict
 
 from experiments import build, fitting, jobs
@@ -21,8 +23,10 @@ def config(data: Path) -> ConfigDict:
 
 
 def racer(data: Path) -> Racer:
-    """The training at its start."""
+    """The training at its start, the rows of a step over all devices, on a CPU its cores."""
+    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     asked = config(data)
+    asked.devices = jax.device_count()
     pools = {split: make_pool(table) for split, table in build.tables(asked).items()}
     job = jobs.prepare(asked, pools["train"])
     measures = {split: fitting.validates(job, pools[split]) for split in ("validation", "test")}

@@ -8,8 +8,8 @@ classes. fsjax does it twice: compiling all, and with programs kept on disk from
 scripts keep them. PyTorch does it as users run it, and with images and kernels laid out channels
 last and glibc told to keep what is freed. The clock starts before jax or PyTorch is imported, reads
 and compiles, and stops when validation first reaches the goal; the accuracy then on as many
-episodes of the test classes is told too. They run one after the other. `taskset -c 0` in front
-gives each one core.
+episodes of the test classes is told too. They run one after the other, on all cores, over which
+fsjax spreads rows as `--config.devices` does; `taskset -c 0` in front gives each one core.
 """
 
 import argparse
