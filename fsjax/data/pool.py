@@ -21,7 +21,8 @@ def make_pool(table: Table) -> Pool:
       The pool. `index[c, p]` names the rows of class c; beyond `count[c]` it repeats the first.
 
     Raises:
-      ValueError: if a source lacks a class, a value is NaN or infinite, or a row has no modality.
+      ValueError: if a source lacks a class, a value is not finite in the type that devices have
+        for it, or a row has no modality.
     """
     check_finite(table)
     check_present(table)
@@ -74,7 +75,9 @@ def _make_source(name: str, rows: Rows, classes: tuple[str, ...]) -> Source:
 
 
 def check_finite(table: Table) -> None:
-    """Raises ValueError, naming modality and row, if an observed value is NaN or infinite."""
+    """Raises ValueError, naming modality and row, if an observed value is NaN or infinite, or
+    becomes so, or another number, in the type that devices have for it.
+    """
     for source, rows in table.sources.items():
         for modality, x in rows.values.items():
             bad = _not_finite(x) & (rows.present[modality] > 0)
@@ -82,14 +85,14 @@ def check_finite(table: Table) -> None:
                 row = int(np.argmax(bad))
                 raise ValueError(
                     f"{bad.sum()} rows of modality {modality!r} (source {source!r}) hold NaN or "
-                    f"infinite values, the first is row {row} (class "
+                    f"infinite values, or beyond {_on_device(x)}, the first is row {row} (class "
                     f"{table.classes[rows.labels[row]]!r}); mend them or mark them as missing"
                 )
     for modality, x in table.side.items():
         if (bad := _not_finite(x)).any():
             raise ValueError(
                 f"the description {modality!r} of class {table.classes[int(np.argmax(bad))]!r} "
-                "holds NaN or infinite values; mend it"
+                f"holds NaN or infinite values, or beyond {_on_device(x)}; mend it"
             )
 
 
@@ -107,10 +110,18 @@ def check_present(table: Table) -> None:
 
 
 def _not_finite(x: np.ndarray | Stored) -> np.ndarray:
-    """[N, ...] -> [N] bool, whether a row holds NaN or Inf; who reads stored ones looks."""
-    if is_stored(x) or not np.issubdtype(x.dtype, np.floating):
+    """[N, ...] -> [N] bool, whether a row holds NaN or Inf, or a number too large for a device;
+    who reads stored ones looks.
+    """
+    if is_stored(x) or (x.dtype.kind in "biu" and x.dtype == _on_device(x)):
         return np.zeros(len(x), bool)
-    return ~np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
+    limit = jnp.finfo if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo
+    held = limit(_on_device(x))
+    return ~((x >= held.min) & (x <= held.max)).all(axis=tuple(range(1, x.ndim)))
+
+
+def _on_device(x: np.ndarray) -> np.dtype:
+    return jax.dtypes.canonicalize_dtype(x.dtype)
 
 
 def check_episodes(table: Table, *, ways: int, shots: int, queries: int, apart: bool) -> None:

@@ -9,12 +9,20 @@ import jax.numpy as jnp
 from fsjax.episodes import flat
 from fsjax.types import Array, Episode, Inputs, Key, Pool, Source, Support
 
-Draw = Callable[..., tuple[Array, Array]]  # (u [3, P], valid [P], group [P], shots, queries)
+
+class Places(NamedTuple):
+    """Rows of a class that were drawn."""
+
+    place: Array  # [K] positions among the rows of the class
+    found: Array  # [K] bool; False where there was no row left to draw
+
+
+Draw = Callable[..., tuple[Places, Places]]  # (u [3, P], valid [P], group [P], shots, queries)
 
 
 def draw_rows(
     u: Array, valid: Array, group: Array, shots: int, queries: int
-) -> tuple[Array, Array]:
+) -> tuple[Places, Places]:
     """Draws the rows of one class without replacement, whatever their groups.
 
     Args:
@@ -25,16 +33,16 @@ def draw_rows(
       queries: query rows.
 
     Returns:
-      Positions of the support rows [K] and of the query rows [queries].
+      The support rows [K] and the query rows [queries].
     """
     del group
-    drawn = _draw(u[0], valid, shots + queries)
-    return drawn[:shots], drawn[shots:]
+    place, found = _draw(u[0], valid, shots + queries)
+    return Places(place[:shots], found[:shots]), Places(place[shots:], found[shots:])
 
 
 def draw_apart(
     u: Array, valid: Array, group: Array, shots: int, queries: int
-) -> tuple[Array, Array]:
+) -> tuple[Places, Places]:
     """Draws the rows of one class so that support and query share no group.
 
     The groups that serve the support are drawn uniformly among all subsets that leave enough
@@ -49,9 +57,10 @@ def draw_apart(
     return _draw(u[0], valid & serves, shots), _draw(u[1], valid & ~serves, queries)
 
 
-def _draw(u: Array, chosen: Array, count: int) -> Array:
+def _draw(u: Array, chosen: Array, count: int) -> Places:
     # top_k and not a sort: XLA compiles it several times faster.
-    return jax.lax.top_k(jnp.where(chosen, u, -1.0), count)[1]
+    largest, place = jax.lax.top_k(jnp.where(chosen, u, -1.0), count)
+    return Places(place, largest >= 0)
 
 
 def _draw_subset(u: Array, size: Array, low: int, high: Array) -> Array:
@@ -92,6 +101,8 @@ def sample_episode(
     """Draws one episode: classes, then the rows of each class from every source.
 
     No class and, within a class, no row repeats; sources are drawn independently of each other.
+    Where a class has too few rows in a source, its support rows beyond them are padding, and
+    queries beyond them have all-zero targets; `fsjax.data.pool.check_episodes` refuses such.
 
     Args:
       key: a random key; the episode is a function of it.
@@ -118,15 +129,18 @@ def sample_episode(
     index, valid, group = map(_stack_padded, zip(*of_class, strict=True))
     u = flat.uniform(key_rows, (*valid.shape[:2], 3, valid.shape[2]))
     each = jax.vmap(jax.vmap(lambda u, v, g: draw(u, v, g, high, queries)))
-    drawn = [jnp.take_along_axis(index, place, axis=2) for place in each(u, valid, group)]
-    support, query = (_gather(sources, rows) for rows in drawn)
-    given = jax.random.randint(key_shots, (ways, 1), low, high + 1) > jnp.arange(high)
+    drawn = each(u, valid, group)
+    support, query = (
+        _gather(sources, jnp.take_along_axis(index, rows.place, axis=2)) for rows in drawn
+    )
+    given, asked = (rows.found.all(0) for rows in drawn)
+    given &= jax.random.randint(key_shots, (ways, 1), low, high + 1) > jnp.arange(high)
     eye = jnp.eye(ways)
     side = jax.tree.map(lambda x: x[classes], pool.side)
     return Episode(
         Support(support, jnp.repeat(eye, high, 0) * given.reshape(-1, 1), side),
         query,
-        jnp.repeat(eye, queries, 0),
+        jnp.repeat(eye, queries, 0) * asked.reshape(-1, 1),
     )
 
 

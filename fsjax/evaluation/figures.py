@@ -21,8 +21,9 @@ def accuracy(logits: Array, targets: Array) -> Array:
 
 
 def correct(logits: Array, targets: Array) -> Array:
-    """Whether the largest logit of each query is that of its target: -> [Q], 1 or 0."""
-    return (logits.argmax(-1) == targets.argmax(-1)).astype(jnp.float32)
+    """Whether the largest logit of each query is that of its target: -> [Q], 1 or 0; 0 of NaN."""
+    right = logits.argmax(-1) == targets.argmax(-1)
+    return (right & ~jnp.isnan(logits).any(-1)).astype(jnp.float32)
 
 
 def covered(logits: Array, targets: Array) -> Array:
@@ -44,8 +45,8 @@ def accuracy_by_step(logits: Array, targets: Array) -> Array:
 
 
 def negative_log_likelihood(logits: Array, targets: Array) -> Array:
-    """Mean negative log-likelihood of the targets: -> [] in nats."""
-    return _mean(optax.softmax_cross_entropy(logits, targets), targets)
+    """Mean negative log-likelihood of the targets: -> [] in nats; logits may be minus infinity."""
+    return _mean(optax.safe_softmax_cross_entropy(logits, targets), targets)
 
 
 def reliability(logits: Array, targets: Array, bins: int = 15) -> Array:

@@ -60,6 +60,18 @@ def beside(values, present):
     return Table(tuple("abc"), {"scan": both._replace(present={**both.present, "x": present})}, {})
 
 
+@pytest.mark.parametrize(
+    ("values", "held"),
+    [(np.arange(7) * 2**40, "int32"), (np.arange(7) * 1e39, "float32"), (-np.arange(7.0), None)],
+)
+def test_numbers_that_a_device_cannot_hold_are_named(values, held):
+    if held is None:
+        make_pool(beside(values, np.ones(7)))
+        return
+    with pytest.raises(ValueError, match=f"beyond {held}, the first is row 1"):
+        make_pool(beside(values, np.ones(7)))
+
+
 def test_nan_in_an_absent_value_is_allowed():
     present = (np.arange(7) != 3) * 1.0
     pool = make_pool(beside(np.where(np.arange(7) == 3, np.nan, 0.0), present))

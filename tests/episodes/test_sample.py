@@ -15,7 +15,7 @@ from fsjax.data.emoji import emoji
 from fsjax.data.pool import make_pool
 from fsjax.data.splits import split_by_digest
 from fsjax.data.table import take_classes, take_modalities
-from fsjax.episodes.sample import bind_pool, draw_apart, sample_episode, sample_tasks
+from fsjax.episodes.sample import bind_pool, draw_apart, draw_rows, sample_episode, sample_tasks
 from fsjax.types import Inputs, Pool, Source
 
 SIZES = {"sound": (6, 4, 4, 5, 4), "image": (4, 7, 5, 6, 9)}  # not by name: jit sorts them
@@ -133,6 +133,29 @@ def test_a_number_of_shots_drawn_per_class_pads_rows_with_zero_labels(episodes):
     np.testing.assert_array_equal(episodes.targets, np.tile(np.eye(WAYS), (EPISODES, 1, 1)))
 
 
+@pytest.mark.parametrize(
+    ("draw", "shared", "support", "query"),
+    [(draw_rows, False, [2, 2, 2], [2, 2, 0]), (draw_apart, True, [0, 0, 0], [2, 2, 2])],
+)
+def test_rows_that_a_class_lacks_are_padding(draw, shared, support, query):
+    source = source_of("image", (5, 4, 2))
+    source = source._replace(group=source.group * (not shared))
+    pool = Pool({"image": source}, Inputs({}, {}))
+    found = dealt(pool, 20, ways=3, shots=2, queries=2, draw=draw)
+    assert np.isfinite(found.support.inputs.values["image"]).all()
+    for labels, inputs, counts in (
+        (found.support.labels, found.support.inputs, support),
+        (found.targets, found.query, query),
+    ):
+        np.testing.assert_array_equal(np.sort(labels.sum(1)), np.tile(np.sort(counts), (20, 1)))
+        there = labels.any(-1)
+        owner = inputs.values["image"] // 100
+        assert all(len(set(owner[e][there[e]])) == np.count_nonzero(counts) for e in range(20))
+    rows = np.concatenate([found.support.inputs.values["image"], found.query.values["image"]], 1)
+    there = np.concatenate([found.support.labels, found.targets], 1).any(-1)
+    assert all(len(set(r[t])) == t.sum() for r, t in zip(rows, there, strict=True))
+
+
 def test_a_batch_of_tasks_is_an_episode_for_each_split_key_with_and_without_jit(episodes):
     options = {"tasks": EPISODES, "ways": WAYS, "shots": (1, SHOTS), "queries": QUERIES}
     jax.tree.map(
@@ -166,7 +189,9 @@ def test_equal_bindings_compile_once_and_carry_the_pool_as_arguments():
 
 @partial(jax.jit, static_argnames=("shots", "queries"))
 def apart(u, valid, group, shots, queries):
-    return jax.vmap(lambda u: draw_apart(u, valid, group, shots, queries))(u)
+    """Positions of support and query rows, -1 where none was found."""
+    drawn = jax.vmap(lambda u: draw_apart(u, valid, group, shots, queries))(u)
+    return [jnp.where(rows.found, rows.place, -1) for rows in drawn]
 
 
 def feasible(groups: np.ndarray, shots: int, queries: int) -> list[tuple[int, ...]]:

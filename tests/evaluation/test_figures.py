@@ -98,6 +98,14 @@ def test_figures_of_no_targets_are_zero(figure):
     assert (figure(LOGITS, jnp.zeros_like(TARGETS)) == 0).all()
 
 
+def test_a_class_that_is_no_answer_costs_nothing_and_nan_is_never_right():
+    unknown = np.pad(LOGITS, ((0, 0), (0, 1)), constant_values=-np.inf)
+    targets = np.pad(TARGETS, ((0, 0), (0, 1)))
+    for figure in (accuracy, negative_log_likelihood):
+        np.testing.assert_allclose(figure(unknown, targets), figure(LOGITS, TARGETS), rtol=1e-6)
+    assert accuracy(jnp.full_like(TARGETS, jnp.nan), TARGETS) == 0
+
+
 @JIT
 @pytest.mark.parametrize("decimals", [0, 6])
 def test_auroc_is_the_share_of_pairs_in_order_ties_by_half(jit, decimals):
