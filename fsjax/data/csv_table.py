@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fsjax.data.columns import Modality, cells_of, check_cells, find_modalities
+from fsjax.data.columns import Modality, cells_of, check_cells, find_modalities, held
 from fsjax.data.files import Sizes, read_file, read_lines
 from fsjax.data.preprocess import encode_texts
 from fsjax.data.sheet import Sheet, open_csv
 from fsjax.data.stored import Stored, loaded, stored
 from fsjax.data.table import Rows, Table
+from fsjax.types import Inputs
 
 BANDS = 32  # of the log-mel frames of `read_file`
 
@@ -177,3 +178,54 @@ def read_csv(
     labels_of(sheet, label)
     found = find_modalities(sheet, columns, skip=(label, group))
     return as_table(sheet, found, sizes or Sizes(), label=label, group=group, stream=stream)
+
+
+def check_queries(sheet: Sheet, modalities: Mapping[str, Modality]) -> list[str]:
+    """Checks the cells of queries, which may lack labels and modalities, without opening files.
+
+    Args:
+      sheet: the cells.
+      modalities: what the columns of the support set are; others are not read.
+
+    Returns:
+      The modalities that the queries have no column for, sorted.
+
+    Raises:
+      ValueError: if they have no column for any, or a cell is faulty; names line and column.
+    """
+    there = held(sheet, modalities)
+    check_cells(sheet, there)
+    return sorted(set(modalities) - set(there))
+
+
+def read_queries(
+    path: str | Path,
+    support: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    label: str = "label",
+    group: str = "group",
+    sizes: Sizes | None = None,
+) -> Inputs:
+    """Reads queries by the columns of a support set, in whatever order they have them.
+
+    Args:
+      path: a CSV as `read_csv` takes it; labels may be absent, and a modality whose columns are
+        absent is missing in all rows.
+      support: the CSV of the support set, which says what the columns are.
+      columns: as for the support set.
+      label: as for the support set.
+      group: as for the support set.
+      sizes: as for the support set.
+
+    Returns:
+      The modalities of the support set, as `read_csv` gives them.
+
+    Raises:
+      FileNotFoundError: if either file is not there.
+      ValueError: if anything in them is faulty; names the line, the column and the mend.
+    """
+    found = find_modalities(open_csv(support), columns, skip=(label, group))
+    sheet = open_csv(path)
+    check_queries(sheet, found)
+    return Inputs(*read_rows(sheet, found, sizes or Sizes()))

@@ -217,6 +217,7 @@ def test_queries_may_lack_a_modality_but_not_half_of_it(folder):
     support = find_modalities(open_csv(write(folder, HEADER, *ROWS)), skip=("label",))
     few = open_csv(write(folder, "photo,more", "a.png,1"))
     assert list(held(few, support)) == ["image"]
+    assert csv_table.check_queries(few, support) == ["audio", "tabular", "text"]
     read_alone = csv_table.read_rows(few, support, SIZES)[1]
     assert {name: x.tolist() for name, x in read_alone.items()} == {
         "image": [1],
@@ -228,3 +229,29 @@ def test_queries_may_lack_a_modality_but_not_half_of_it(folder):
         held(open_csv(write(folder, "height", "1")), support)
     with pytest.raises(ValueError, match="none of the columns photo, sound"):
         held(open_csv(write(folder, "other", "1")), support)
+
+
+def test_queries_are_read_by_the_names_of_the_support_sets_columns(folder):
+    support = write(folder, HEADER, *ROWS).rename(folder / "support.csv")
+
+    def ask(*lines, **options):
+        return csv_table.read_queries(write(folder, *lines), support, sizes=SIZES, **options)
+
+    values, present = ask("width,photo,label,height", "2,a.png,,1.5", ",b.png,cat,")
+    np.testing.assert_array_equal(values["tabular"], [[1.5, 2], [0, 0]])
+    expected = csv_table.read_csv(support, sizes=SIZES).sources["rows"].values
+    np.testing.assert_array_equal(values["image"], expected["image"][:2])
+    assert {name: x.tolist() for name, x in present.items()} == {
+        "image": [1, 1],
+        "audio": [0, 0],
+        "text": [0, 0],
+        "tabular": [1, 0],
+    }
+    said = ask("width,photo", "2,a.png", columns={"front": "photo"})
+    assert list(said.values) == ["front"]
+    with pytest.raises(ValueError, match=r"mine\.csv, line 2, column photo: there is no file"):
+        ask("photo", "c.png")
+    with pytest.raises(ValueError, match=r"mine\.csv has none of the columns .*name its columns"):
+        ask("label", "cat")
+    with pytest.raises(FileNotFoundError, match=r"no\.csv is not a file"):
+        csv_table.read_queries(folder / "no.csv", support)
