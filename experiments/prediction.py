@@ -1,11 +1,11 @@
 """From a support set to predictions: adapt once, ask as often as you like.
 
 predictor = adapt(read_csv("support.csv", sizes=methods.SIZES))
-found = predictor.predict(inputs)
+found = predictor.predict(read_queries("query.csv", "support.csv", sizes=methods.SIZES))
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -57,7 +57,7 @@ class Predictor(NamedTuple):
     transductive: bool  # whether queries of a block share information
     left_out: LeftOut | None  # None without two rows in a class, and if it is transductive
     least_confidence: float  # below which it abstains
-    predict: Callable[[Inputs], Predictions]  # rows as they are read, any number
+    predict: Callable[[Inputs], Predictions]  # rows as read, any number; some may lack modalities
 
 
 def adapt(support: Table, method: Method | None = None, *, risk: float | None = None) -> Predictor:
@@ -85,7 +85,8 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
     (rows,) = support.sources.values()
     if method is None:
         method = untrained({name: kind_of(x) for name, x in rows.values.items()})
-    seen = as_known(method, rows)
+    known = method.rows or {m: _row(x) for m, x in rows.values.items()}
+    seen = as_known(known, rows)
     modalities = tuple(sorted(seen.values))  # as they come out of a compiled function
     labels = jnp.eye(len(support.classes))[rows.labels]
     labelled = Support(method.embed(seen), labels, Inputs({}, {}))
@@ -104,7 +105,7 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
     answer = _answer(method, params, task, labelled, modalities)
 
     def predict(queries: Inputs) -> Predictions:
-        embedded = method.embed(as_known(method, queries, modalities))
+        embedded = method.embed(as_known(known, queries))
         logits, nearest = in_blocks(answer, embedded, pad=not shared)
         present = np.stack([embedded.present[m] for m in modalities], axis=1)
         return _predictions(logits, nearest, present, left_out, least)
@@ -118,25 +119,28 @@ def _why_not(shared: bool) -> str:
     return "give two or more rows of a class"
 
 
-def as_known(
-    method: Method, rows: Rows | Inputs, modalities: tuple[str, ...] | None = None
-) -> Inputs:
-    """Rows with the modalities that a method knows, those that they lack as missing.
+def _row(x: np.ndarray) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
+
+
+def as_known(known: Mapping[str, jax.ShapeDtypeStruct], rows: Rows | Inputs) -> Inputs:
+    """Rows with the modalities that are known, those that they lack as missing.
+
+    Args:
+      known: modality -> a row, of the run or else of the support set.
+      rows: as they are read.
 
     Raises:
       ValueError: if they have none of them.
     """
-    if method.rows is None:
-        names = modalities or tuple(rows.values)
-        return Inputs({m: rows.values[m] for m in names}, {m: rows.present[m] for m in names})
-    if not set(method.rows) & set(rows.values):
+    if not set(known) & set(rows.values):
         raise ValueError(
-            f"the run knows {', '.join(method.rows)}, and there is {', '.join(rows.values)}: name "
-            "columns as its modalities, or say which they are, as in image:photo"
+            f"known are {', '.join(known)}, and there is {', '.join(rows.values)}: name "
+            "columns as these modalities, or say which they are, as in image:photo"
         )
     count = len(next(iter(rows.present.values())))
     values, present = {}, {}
-    for name, row in method.rows.items():
+    for name, row in known.items():
         blank = np.zeros((count, *row.shape), row.dtype)
         values[name] = rows.values.get(name, blank)
         present[name] = rows.present.get(name, np.zeros(count, np.float32))
