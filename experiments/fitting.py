@@ -14,7 +14,7 @@ from experiments.jobs import Job
 from experiments.progress import Progress
 from fsjax.encoders.multimodal import calibrate, holds_statistics
 from fsjax.training.checkpoint import Checkpoints
-from fsjax.training.loop import Chunk, Hook, keep_best, run, stop_if_diverged
+from fsjax.training.loop import Chunk, Hook, has_ended, keep_best, run, stop_if_diverged
 from fsjax.training.state import train_chunk
 from fsjax.types import Inputs, Metrics, Params, Pool, Sample, TrainState
 
@@ -75,7 +75,7 @@ def trained_params(job: Job, folder: Path) -> Params:
     """The best parameters of a model that has been trained.
 
     Raises:
-      ValueError: if there is no checkpoint.
+      ValueError: if there is no checkpoint, or the training has not come to its end.
     """
     if job.config.train.steps == 0:
         return job.state.params
@@ -91,7 +91,7 @@ def params_by_shapes(config: ConfigDict, rows: Pool, folder: Path) -> Params:
       folder: where its checkpoints lie.
 
     Raises:
-      ValueError: if there is no checkpoint.
+      ValueError: if there is no checkpoint, or the training has not come to its end.
     """
 
     def fresh(rows: Pool) -> TrainState:
@@ -108,9 +108,15 @@ def _best(config: ConfigDict, fresh: TrainState, folder: Path) -> Params:
         again = f"train the run again without {folder / 'results.jsonl'}, which mends it"
         raise ValueError(f"{text}: {again}")
 
-    state = restored(checkpoints(config, folder, refuse), config, fresh)
-    if int(state.step) == 0:
+    saved, steps = checkpoints(config, folder, refuse), config.train.steps
+    if saved.is_empty():
         raise ValueError(f"{folder} holds no checkpoint; train the run first")
+    state = restored(saved, config, fresh)
+    if not has_ended(state, steps, config.train.patience or None):
+        raise ValueError(
+            f"the training in {folder} was interrupted at step {int(state.step)} of {steps}: go on "
+            "with it, python -m experiments.train with the run's --config and --workdir, first"
+        )
     return state.best.params
 
 

@@ -55,6 +55,10 @@ class Checkpoints:
         )
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
+    def is_empty(self) -> bool:
+        """Whether there is none yet, whole or damaged."""
+        return not self._manager.all_steps()
+
     def save(self, state: TrainState, metrics: Metrics | None = None) -> TrainState:
         """Saves the state and hands it on, so that it is a hook.
 

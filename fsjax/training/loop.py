@@ -38,16 +38,18 @@ def run(
     Returns:
       The last state.
     """
-    while int(state.step) < num_steps and not _exhausted(state, patience):
+    while not has_ended(state, num_steps, patience):
         state, metrics = chunk(state, min(chunk_steps, num_steps - int(state.step)))
         for hook in hooks:
             state = hook(state, metrics)
     return state
 
 
-def _exhausted(state: TrainState, patience: int | None) -> bool:
+def has_ended(state: TrainState, num_steps: int, patience: int | None) -> bool:
+    """Whether a run has taken all its steps, or validation has not improved for its patience."""
     # Of several seeds, until it has not improved for any.
-    return patience is not None and int(np.min(state.best.misses)) >= patience
+    exhausted = patience is not None and int(np.min(state.best.misses)) >= patience
+    return exhausted or int(state.step) >= num_steps
 
 
 def stop_if_diverged(state: TrainState, metrics: Metrics) -> TrainState:

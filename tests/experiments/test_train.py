@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import build, evaluate, fitting, jobs, results, scoring, stability, train
+from experiments import build, evaluate, fitting, jobs, methods, results, scoring, stability, train
 from experiments.benchmarks import steps
 from experiments.configs import emoji, emoji_long, smoke
 from fsjax.data.pool import make_pool
@@ -98,6 +98,9 @@ def test_a_killed_run_resumes_to_the_same_bits(finished, first_alone, tmp_path, 
     with pytest.raises(KeyboardInterrupt):
         train.train(first_alone, tmp_path / "work")
     monkeypatch.undo()
+    with pytest.raises(SystemExit, match="models/attention was interrupted at step 2 of 4: go on"):
+        evaluate.main(["--workdir", str(tmp_path / "work")])
+    assert not (tmp_path / "work" / "results.jsonl").exists()
     train.train(first_alone, tmp_path / "work")
     name = "episodes/attention_3w1s_2q_20_apart.npz"
     with np.load(workdir / name) as a, np.load(tmp_path / "work" / name) as b:
@@ -163,6 +166,17 @@ def test_evaluation_refuses_a_folder_without_a_run_and_a_model_that_is_not_there
         evaluate.main(["--workdir", "/nowhere"])
     with pytest.raises(SystemExit, match="did you mean 'tabular'"):
         evaluate.main(["--workdir", str(finished[1]), "--models", "tabulr"])
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_neither_tests_nor_predicts(
+    finished, tmp_path
+):
+    workdir = tmp_path / "work"
+    shutil.copytree(finished[1], workdir, ignore=shutil.ignore_patterns("models"))
+    with pytest.raises(SystemExit, match="models/tabular holds no checkpoint"):
+        evaluate.main(["--workdir", str(workdir), "--models", "tabular"])
+    with pytest.raises(ValueError, match="models/tabular holds no checkpoint"):
+        methods.of_run(workdir, "tabular")
 
 
 def test_a_work_directory_of_another_config_is_refused(finished):

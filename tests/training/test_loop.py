@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fsjax.training.loop import Diverged, keep_best, run, stop_if_diverged
+from fsjax.training.loop import Diverged, has_ended, keep_best, run, stop_if_diverged
 from fsjax.training.state import init_state
 
 FRESH = init_state(jax.random.key(0), {"w": jnp.zeros(2)}, optax.sgd(0.1))
@@ -78,6 +78,7 @@ def test_a_run_that_has_done_its_steps_takes_none():
 def test_patience_stops_after_so_many_validations_without_improvement():
     hook, records = measured_as([0.5, 0.4, 0.6, 0.6, 0.1, 0.9])
     state = trained([hook], num_steps=100, patience=2)
+    assert has_ended(state, 100, 2) and not has_ended(state, 100, 3)
     assert [step for step, _ in records] == [5, 10, 15, 20, 25]
     assert (int(state.best.step), int(state.best.misses), int(state.step)) == (15, 2, 25)
     assert trained([pytest.fail], num_steps=100, patience=0) is FRESH
