@@ -44,9 +44,9 @@ def compare(names: Sequence[str], config: ConfigDict, workdir: Path) -> list[dic
         compared += [pair for name in fused if (pair := (name, best)) not in compared]
     lines = []
     for settings in dealer.episode_settings(config)["test"]:
-        accuracies = {}
+        accuracies, where = {}, asked(config, settings)
         for name in names:
-            with np.load(workdir / episodes_file(name, asked(config, settings))) as figures:
+            with np.load(workdir / episodes_file(name, where)) as figures:
                 accuracies[name] = figures["accuracy"]
         for model, against in compared:
             mean, half = paired_difference(accuracies[model], accuracies[against])
@@ -57,7 +57,7 @@ def compare(names: Sequence[str], config: ConfigDict, workdir: Path) -> list[dic
                     "against": against,
                     "data": config.data.name,
                     "split": "test",
-                    **settings,
+                    **where,
                     "difference": mean,
                     "ci95": half,
                     "seed": config.seed,

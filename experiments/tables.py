@@ -12,7 +12,7 @@ from experiments.names import setting
 from experiments.runs import Line
 
 # Results that differ in one of these answer different questions, so none is the better one.
-QUESTION = ("data", "split", "missing", "queries", "apart")
+QUESTION = ("data", "split", "missing", "queries", "apart", "episodes")
 CONDITIONS = ("run", *QUESTION, "modalities", "steps", "unknown", "risk", "calibrated")
 NOTHING = "No results yet."
 SEEDS = "Means of seeds: (lowest..highest seed) in place of an interval."

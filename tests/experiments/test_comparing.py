@@ -22,6 +22,7 @@ def test_the_first_model_is_compared_with_all_and_several_changes_with_fewer(tmp
         ("prototype+hallucinate", "raw"),
     ]
     lines = comparing.compare(names, config, tmp_path)
+    assert all(asked.items() <= line.items() for line in lines)
     found = {(line["model"], line["against"]): line["difference"] for line in lines}
     assert found == {
         ("matching", "prototype"): pytest.approx(0.0),

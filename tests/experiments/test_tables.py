@@ -51,6 +51,22 @@ def test_results_on_other_data_are_other_rows_and_no_rivals(result, cells):
     assert cells(text, "attention · data birds") == ["99.0 ± 0.6"]
 
 
+def test_other_episodes_are_other_rows_and_hide_none(result, comparison, cells):
+    others = ({"episodes": 1000}, {"episodes": 20}, {"episodes": 1000, "apart": False})
+    lines = [comparison(difference=0.5)]  # of a version that did not note them
+    for i, other in enumerate(others):
+        lines += [result(accuracy=0.8 + i / 10, **other), result("image", 0.7, **other)]
+        lines.append(comparison(difference=0.1 + i / 10, **{"apart": True, **other}))
+    text = tables.table(lines)
+    assert cells(text, "attention · apart True · episodes 1000") == ["80.0 ± 0.6 *"]
+    assert cells(text, "attention · apart True · episodes 20") == ["90.0 ± 0.6 *"]
+    assert cells(text, "attention - image") == ["+50.0 ± 0.7 *"]
+    assert cells(text, "attention - image · apart True · episodes 1000") == ["+10.0 ± 0.7 *"]
+    assert cells(text, "attention - image · apart True · episodes 20") == ["+20.0 ± 0.7 *"]
+    assert cells(text, "attention - image · apart False · episodes 1000") == ["+30.0 ± 0.7 *"]
+    assert [line["accuracy"] for line in tables.alike(lines)] == [0.8, 0.7]
+
+
 def test_what_is_answered_and_what_of_it_is_wrong_have_tables_of_their_own(result):
     lines = [result()]
     for kind, share in (("answered", 0.8), ("wrong", 0.05)):
