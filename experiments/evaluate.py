@@ -70,8 +70,8 @@ def evaluate_run(
       The lines that were added to results.jsonl.
 
     Raises:
-      ValueError: if a model is not of the run or was not trained, a class is too small, or another
-        job uses the directory.
+      ValueError: if a model is not of the run or was not trained, a number is impossible, a class
+        is too small, or another job uses the directory.
       SystemExit: if the directory cannot be written.
     """
     with lock.held(workdir):
@@ -84,11 +84,11 @@ def _evaluate(
     names = list(build.models(trained))
     for name in models:
         check_name(names, name, "models")
+    chosen = [name for name in names if name in (models or names)]
     pools = {
         split: devices.everywhere(asked, make_pool(part))
-        for split, part in build.tables(asked).items()
+        for split, part in build.tables(asked, chosen).items()
     }
-    chosen = [name for name in names if name in (models or names)]
     lines = []
     for name in chosen:
         job = jobs.prepare(build.models(trained)[name], pools["train"])
@@ -142,7 +142,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         devices.cores_as_devices(trained)
         asked = trained.copy_and_resolve_references()
         for key in ("settings", "queries", "episodes"):
-            asked.test[key] = getattr(args, key) or asked.test[key]
+            if (given := getattr(args, key)) is not None:
+                asked.test[key] = given
         asked.test.update(calibrate=args.calibrate, unknown=args.unknown, risk=args.risk)
         asked.test.update(missing=args.missing, patterns=args.patterns, corrupt=args.corrupt)
         asked.apart = asked.apart and not args.shared_groups

@@ -1,13 +1,14 @@
 """From a config to the data that it names."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from experiments.build.conditions import check_conditions
+from experiments.build.numbers import check_numbers
 from experiments.cache import embedded
 from experiments.dealer import episode_settings
 from experiments.names import check_name, named, parse_names, parse_pairs, pick
@@ -81,16 +82,19 @@ def _waves(data: ConfigDict) -> dict[str, int]:
     return {"wave": round(data.seconds * data.rate), "sample_rate": data.rate}
 
 
-def tables(config: ConfigDict) -> dict[str, table.Table]:
+def tables(config: ConfigDict, names: Collection[str] = ()) -> dict[str, table.Table]:
     """Split -> table of the data that a config names, with the modalities that it names.
 
+    Args:
+      config: of a run.
+      names: of the models that see them; all of the run if there are none.
+
     Raises:
-      ValueError: if the data lack a modality, a class is too small for the episodes asked, or a
-        risk is none.
+      ValueError: if the data lack a modality, a class is too small for the episodes asked, or as
+        `check_numbers`.
       ImportError, FileNotFoundError: if the weights of a frozen encoder are not installed.
     """
-    if not 0 <= (risk := config.test.risk) < 1:
-        raise ValueError(f"config.test.risk is a share of answers, from 0 to below 1, not {risk}")
+    check_numbers(config, names)
     frozen = encoders(config)
     whole = read(config)
     parts = _parts(config, whole)

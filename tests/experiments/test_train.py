@@ -168,6 +168,49 @@ def test_evaluation_refuses_a_folder_without_a_run_and_a_model_that_is_not_there
         evaluate.main(["--workdir", str(finished[1]), "--models", "tabulr"])
 
 
+@pytest.mark.parametrize(
+    ("flags", "key"),
+    [
+        (["--queries", "0"], "test.queries=0 must be 1 or more"),
+        (["--episodes", "0"], "test.episodes=0 must be 2 or more"),
+        (["--episodes", "1"], "test.episodes=1 must be 2 or more"),
+        (["--unknown", "-1"], "test.unknown=-1 must be 0 or more"),
+        (["--settings", "0x1"], "test asks for 0 ways"),
+        (["--settings", "3x3-1"], r"test asks for 3 ways and \(3, 1\) shots"),
+        (["--settings", "3x0"], "test asks for 0 shots, from which attention, tabular, raw cannot"),
+        (
+            ["--settings", "3x0-2", "--models", "raw"],
+            "test asks for 0 shots, from which raw cannot",
+        ),
+    ],
+)
+def test_evaluation_refuses_impossible_numbers_before_anything_is_read(
+    finished, flags, key, monkeypatch
+):
+    monkeypatch.setattr(build.data, "read", None)
+    with pytest.raises(SystemExit, match=rf"config\.{key}"):
+        evaluate.main(["--workdir", str(finished[1]), *flags])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("validation.queries", 0), ("validation.episodes", 0), ("train.queries", -1)]
+)
+def test_training_refuses_impossible_numbers(finished, tmp_path, key, value):
+    config = finished[0].copy_and_resolve_references()
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(ValueError, match=rf"config\.{key}={value} must be"):
+        train.train(config, tmp_path / "work")
+
+
+def test_models_that_are_told_what_classes_are_need_no_shot(finished):
+    config = finished[0].copy_and_resolve_references()
+    config.update(learner="described", compare="raw")
+    config.test.settings = ((3, 0),)
+    build.numbers.check_numbers(config, ["described"])
+    with pytest.raises(ValueError, match="from which raw cannot"):
+        build.numbers.check_numbers(config)
+
+
 def test_a_run_that_was_killed_before_its_first_checkpoint_neither_tests_nor_predicts(
     finished, tmp_path
 ):
