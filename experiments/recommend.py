@@ -1,6 +1,9 @@
 """Trains the models of a config and says, from validation classes alone, which one to use.
 
     python -m experiments.recommend [--config FILE] [--config.key=value ...] [--workdir DIR]
+        [--dry-run]
+
+With --dry-run it compiles the training of every model, tells memory and cost, and stops.
 
 Candidates are the model configured and those of config.compare: fusions, modalities alone, heads,
 learners. `python -m experiments.train` with the same config and work directory goes on with the
@@ -16,7 +19,18 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, command, dealer, devices, jobs, results, stopping, tables, train
+from experiments import (
+    build,
+    command,
+    dealer,
+    devices,
+    dry_run,
+    jobs,
+    results,
+    stopping,
+    tables,
+    train,
+)
 from experiments.names import parse_names
 from experiments.runs import Line
 from experiments.stopping import Stop
@@ -41,7 +55,7 @@ class Recommendation(NamedTuple):
         return f"Use {self.model}; these episodes do not tell it from {others}."
 
 
-def recommend(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> Recommendation:
+def recommend(config: ConfigDict, workdir: Path | str, stop: Stop | None = None) -> Recommendation:
     """Trains the models of a config, or goes on with them, and compares them on validation.
 
     The accuracy of the best of many is a little too good: test it before you quote it.
@@ -61,7 +75,7 @@ def recommend(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> Re
       SystemExit: if the directory cannot be written or holds a run of another config.
       Stopped: if it was stopped; run again, it goes on.
     """
-    names = list(build.models(config))
+    workdir, names = Path(workdir), list(build.models(config))
     if config.seeds > 1:
         raise ValueError("models are compared at one seed: set config.seeds to 1")
     if len(names) == 1:
@@ -118,6 +132,9 @@ def main(argv: Sequence[str]) -> None:
     """Compares the models that the flags name and prints what to use."""
     workdir = train.chosen_workdir()
     devices.cores_as_devices(command.CONFIG.value)
+    if train.DRY_RUN.value:
+        print(dry_run.plan(command.CONFIG.value))
+        return
     with stopping.tidily(workdir) as stop:
         chosen = recommend(command.CONFIG.value, workdir, stop)
     print(f"{tables.table(chosen.lines)}\n\n{chosen}")

@@ -1,5 +1,7 @@
 """Recommendations: from validation alone, the best and what cannot be told from it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -38,7 +40,7 @@ def test_models_are_kept_where_training_finds_them_and_are_not_learned_anew(done
     pools = {split: make_pool(part) for split, part in build.tables(config).items()}
     job = jobs.prepare(build.models(config)["prototype"], pools["train"])
     fitting.trained_params(job, log.parent)
-    assert recommend.recommend(config, workdir) == chosen
+    assert recommend.recommend(config, str(workdir)) == chosen
     assert log.read_text() == before
 
 
@@ -65,3 +67,13 @@ def test_one_model_alone_is_nothing_to_choose_from(tmp_path, small):
     config.compare = ""
     with pytest.raises(ValueError, match=r"attention alone.*config\.compare"):
         recommend.recommend(config, tmp_path / "work")
+
+
+def test_a_dry_run_tells_what_training_would_cost_and_trains_nothing(done, monkeypatch, capsys):
+    monkeypatch.setattr(recommend.command, "CONFIG", SimpleNamespace(value=done[0]))
+    monkeypatch.setattr(recommend.train, "WORKDIR", SimpleNamespace(value=str(done[1])))
+    monkeypatch.setattr(recommend.train, "DRY_RUN", SimpleNamespace(value=True))
+    monkeypatch.setattr(recommend.dry_run, "plan", lambda config: f"of {config.compare}")
+    monkeypatch.setattr(recommend, "recommend", pytest.fail)
+    recommend.main([])
+    assert capsys.readouterr().out == "of raw\n"
