@@ -10,6 +10,7 @@ afterwards the same command outside of the array makes the report.
 
 import argparse
 import ast
+import inspect
 import itertools
 import os
 import runpy
@@ -41,14 +42,20 @@ def load(file: str) -> ConfigDict:
     """The config of a file; "FILE.py:NAME" gives the name to its get_config.
 
     Raises:
-      ValueError: if there is no such file or it has no get_config.
+      ValueError: if there is no such file, or it has no get_config that takes just this name.
     """
     path, _, name = file.partition(":")
     try:
         make = runpy.run_path(path)["get_config"]
     except (OSError, KeyError) as error:
         raise ValueError(f"{path} is no config, a file with get_config(): {error}") from error
-    return make(name) if name else make()
+    given = (name,) if name else ()
+    try:
+        inspect.signature(make).bind(*given)
+    except TypeError as error:
+        mend = f"takes no name: write {path}" if name else f"wants a name: write {path}:NAME"
+        raise ValueError(f"get_config of {file} {mend}") from error
+    return make(*given)
 
 
 def assign(config: ConfigDict, key: str, value: str) -> None:
@@ -88,16 +95,17 @@ def plan(
         search (Bergstra & Bengio 2012, https://jmlr.org/papers/v13/bergstra12a.html).
 
     Raises:
-      ValueError: if a config, a key or a value is wrong, or two runs would share a folder.
+      ValueError: if a config, a key, a value or the sample is wrong, or two runs would share a
+        folder.
     """
+    if sample is not None and sample < 1:
+        raise ValueError(f"a sample of {sample} is no run: sample one or more points of the grid")
     points = list(itertools.product(*grid.values()))
     if sample is not None:
         drawn = np.random.default_rng(0).permutation(len(points))[:sample]
         points = [points[i] for i in sorted(drawn)]
     if not points:
-        raise ValueError(
-            "there is no run: give each key of the grid a value, and sample one or more"
-        )
+        raise ValueError("there is no run: give each key of the grid a value")
     runs = []
     for file, point in itertools.product(files, points):
         config = load(file)
@@ -147,6 +155,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_once(keys: Sequence[str]) -> None:
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise ValueError(
+            f"{twice[0]} is given twice: give it once, in --grid with all its values or in --set"
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs what the arguments ask for, prints the tables and writes the report."""
     logging.set_verbosity(logging.WARNING)
@@ -155,6 +170,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     grid: dict[str, Any] = {key: values for key, *values in args.grid}
     try:
+        _check_once([key for key, *_ in (*args.grid, *args.set)])
         runs = plan(args.configs, grid, dict(args.set), args.sample)
     except ValueError as error:
         raise SystemExit(f"{parser.prog}: {error}") from error

@@ -35,6 +35,10 @@ def test_a_name_behind_the_file_is_given_to_its_config(tmp_path):
     )
     (run,) = sweep.plan([f"{tmp_path}/named.py:ridge"], {}, {})
     assert (run.name, run.config.head) == ("named-ridge", "ridge")
+    with pytest.raises(ValueError, match=r"wants a name: write .*named\.py:NAME"):
+        sweep.plan([f"{tmp_path}/named.py"], {}, {})
+    with pytest.raises(ValueError, match=r"smoke\.py:ridge takes no name: write .*smoke\.py$"):
+        sweep.plan([f"{CONFIG}:ridge"], {}, {})
 
 
 @pytest.mark.parametrize(
@@ -60,9 +64,11 @@ def test_what_is_no_config_or_a_value_twice_is_named(tmp_path):
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(ValueError, match=r"empty\.py is no config"):
         sweep.plan([str(tmp_path / "empty.py")], {}, {})
-    for grid, sample in (({"seed": []}, None), ({"seed": ["1"]}, 0)):
-        with pytest.raises(ValueError, match="there is no run"):
-            sweep.plan([CONFIG], grid, {}, sample)
+    with pytest.raises(ValueError, match="there is no run"):
+        sweep.plan([CONFIG], {"seed": []}, {})
+    for sample in (0, -1):
+        with pytest.raises(ValueError, match=f"a sample of {sample} is no run"):
+            sweep.plan([CONFIG], {"seed": ["1", "2"]}, {}, sample)
     with pytest.raises(ValueError, match="share the folder smoke-seed=1"):
         sweep.plan([CONFIG], {"seed": ["1", "1"]}, {})
 
@@ -116,3 +122,10 @@ def test_a_task_of_an_array_takes_its_run_alone(training, tmp_path, monkeypatch,
     assert begun == ["smoke-seed=2"] and "0: smoke-seed=0" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="no run 3"):
         ask(tmp_path, "--only", "3")
+
+
+@pytest.mark.parametrize("again", [("--grid", "seed", "3"), ("--set", "seed", "3")])
+def test_a_key_that_is_given_twice_is_named(training, tmp_path, again):
+    with pytest.raises(SystemExit, match="seed is given twice"):
+        ask(tmp_path, *again)
+    assert not training[1]
