@@ -166,7 +166,9 @@ def workers(config: ConfigDict) -> int:
     return config.workers or (1 if alone else 2)
 
 
-def train(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> list[dict[str, Any]]:
+def train(
+    config: ConfigDict, workdir: Path | str, stop: Stop | None = None
+) -> list[dict[str, Any]]:
     """The whole job in a work directory: train, evaluate, compare, report; resumes if begun.
 
     Args:
@@ -183,7 +185,7 @@ def train(config: ConfigDict, workdir: Path, stop: Stop | None = None) -> list[d
       SystemExit: if the directory cannot be written or holds a run of another config.
       Stopped: if it was stopped; run again, it goes on.
     """
-    stop = stop or Stop()
+    workdir, stop = Path(workdir), stop or Stop()
     return _all_seeds(config, workdir, stop) if config.seeds > 1 else _one(config, workdir, stop)
 
 

@@ -65,7 +65,7 @@ def test_the_page_and_the_arrays_for_it_are_there(finished):
 def test_a_finished_run_run_again_computes_and_changes_nothing(finished, monkeypatch):
     config, workdir, lines = finished
     monkeypatch.setattr(jobs, "prepare", None)
-    again = train.train(config, workdir)
+    again = train.train(config, str(workdir))
     assert [results._identity(x) for x in again] == [results._identity(x) for x in lines]
 
 
