@@ -54,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     compiled.keep()
     try:
+        if args.model and not args.workdir:
+            raise ValueError(f"--model {args.model} is of a run: name that run with --workdir")
         queries.check_targets(args.out, args.report, args.support, args.query)
         answers = queries.answer(
             *(args.support, args.query),

@@ -439,6 +439,7 @@ def test_what_does_not_fit_a_run_is_told(run, more, message):
         ("support.csv", "query.csv", ["--report", "a.md"], r"a\.md .*ends in \.html"),
         ("support.csv", "query.csv", ["--columns", "image:foto"], "did you mean photo"),
         ("support.csv", "query.csv", ["--risk", "1.5"], "share of errors"),
+        ("support.csv", "query.csv", ["--model", "late"], "--model late is of a run.*--workdir"),
     ],
 )
 def test_wrong_input_is_told_without_a_traceback(folder, support, query, more, message):
