@@ -36,7 +36,7 @@ class Predictions(NamedTuple):
     none_of_these: np.ndarray  # [Q] share of support rows that are nearer to their class, or NaN
     contributions: np.ndarray  # [Q, M] nats, or [Q, 0]
     nearest: np.ndarray  # [Q, 3] places of the support rows with the most similar features
-    abstain: np.ndarray  # [Q] bool, always False where no risk was asked for
+    abstain: np.ndarray  # [Q] bool; where no risk was asked for of NaN alone
 
 
 class LeftOut(NamedTuple):
@@ -227,5 +227,5 @@ def _predictions(
         worth = np.where(seen, chances[np.arange(len(labels)), :, labels], nothing)
         shares = np.insert(worth, 0, nothing, axis=1) @ shapley_weights(number).T
     probabilities = np.exp(whole)
-    abstain = probabilities.max(-1) < least
+    abstain = ~(probabilities.max(-1) >= least)  # of NaN always
     return Predictions(labels, probabilities, none, shares, nearest, abstain)

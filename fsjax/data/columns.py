@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fsjax.data.files import ENDINGS
 from fsjax.data.sheet import Sheet
 
+LARGEST = 1e18  # of a number, so that float32 holds sums of squares
 MEND = "say what it is with columns, as in {}:{}"
 
 
@@ -120,8 +121,9 @@ def check_cells(sheet: Sheet, modalities: Mapping[str, Modality]) -> None:
     """Checks every cell as far as that can be done without opening files.
 
     Raises:
-      ValueError: if a file is not there or of another kind, a number is none or not finite, only
-        some of the numbers of a modality are given, or a row holds nothing; names line and column.
+      ValueError: if a file is not there or of another kind, a number is none, not finite or too
+        large, only some of the numbers of a modality are given, or a row holds nothing; names line
+        and column.
     """
     cells = {name: cells_of(sheet, modality) for name, modality in modalities.items()}
     for row, where in enumerate(sheet.where):
@@ -182,14 +184,19 @@ def _check_number(where: str, column: str, cell: str, modality: Modality) -> Non
             f"{', '.join(modality.columns)} empty, or make it a modality of its own with columns"
         )
     try:
-        finite = math.isfinite(float(cell))
+        number = float(cell)
     except ValueError:
         raise ValueError(
             f"{where}: {cell!r} is no number; write one, leave the cell empty, or "
             f"{MEND.format('text', column)}"
         ) from None
-    if not finite:
+    if not math.isfinite(number):
         raise ValueError(f"{where}: {cell!r} is not finite; write a number or leave the cell empty")
+    if abs(number) > LARGEST:
+        raise ValueError(
+            f"{where}: {cell!r} is beyond {LARGEST:.0e}; write {column} in a larger unit, or leave "
+            "the cell empty"
+        )
 
 
 def _check_path(where: str, sheet: Sheet, cell: str, modality: Modality) -> None:

@@ -133,6 +133,10 @@ FAULTS = {
     "words": (changed(0, "1.5", "tall"), "line 2, column height: 'tall' is no number; .*text:hei"),
     "nan": (changed(0, "1.5", "NaN"), "line 2, column height: 'NaN' is not finite.*empty"),
     "inf": (changed(0, "1.5", "-inf"), "line 2, column height: '-inf' is not finite"),
+    "large": (
+        changed(0, "1.5", "-1e39"),
+        "line 2, column height: '-1e39' is beyond 1e.18; write he",
+    ),
     "half": (changed(0, "1.5", ""), "line 2, column height is empty.*height, width empty"),
     "row": (changed(2, "b.wav", ""), "line 4: all of photo, sound, caption, height, width are em"),
     "column": ([HEADER + ",colour", *(r + "," for r in ROWS)], "column colour is empty in all"),

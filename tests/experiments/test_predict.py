@@ -320,6 +320,16 @@ def test_a_risk_wants_two_rows_of_a_class(by_numbers):
         prediction.adapt(one, risk=2)
 
 
+def test_what_has_no_probability_is_never_a_sure_answer(by_numbers):
+    _, support, _, x, _ = by_numbers
+    asked = np.stack([x[0], np.full(2, np.nan, "f4")])
+    ones = np.ones(2, "f4")
+    found = prediction.adapt(support, risk=0.9).predict(
+        Inputs({"tabular": asked}, {"tabular": ones})
+    )
+    assert found.abstain.tolist() == [False, True]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run trained on a CSV, some of whose cells are empty: it, its config and its folder."""
