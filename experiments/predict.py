@@ -13,7 +13,8 @@ columns:
 
   predicted       the likeliest class
   p(CLASS)        its probability; where a class has two rows, at the temperature that suits the
-                  support rows best, each predicted from all others
+                  support rows best, each predicted from all others (those of its class that share
+                  its cell in the column "group", if there is one, are left out with it)
   none_of_these   m / (n + 1), where m of those n rows lie nearer to their own class than the query
                   to its nearest: of queries drawn as the support rows were, about one in twenty
                   has 0.95 or more, of queries from elsewhere more. Empty if each class has one row

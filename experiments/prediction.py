@@ -23,7 +23,7 @@ from fsjax.evaluation.episodic import is_transductive
 from fsjax.heads.distances import cosine
 from fsjax.types import Array, Episode, Inputs, Params, Support, Task
 
-LEFT_OUT = 100  # most support rows that are predicted from all others
+LEFT_OUT = 100  # most support rows that are left out, each by itself
 NEAREST = 3
 MOST_SHARED = 4  # modalities over whose subsets contributions are summed
 
@@ -40,7 +40,7 @@ class Predictions(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """Support rows as predicted from all others."""
+    """Support rows as predicted from all others but those of their group in their class."""
 
     own: np.ndarray  # [n] logits of their own classes
     right: np.ndarray  # [n] bool
@@ -55,7 +55,7 @@ class Predictor(NamedTuple):
     classes: tuple[str, ...]
     modalities: tuple[str, ...]  # M of them
     transductive: bool  # whether queries of a block share information
-    left_out: LeftOut | None  # None without two rows in a class, and if it is transductive
+    left_out: LeftOut | None  # None without two groups in a class, and if transductive
     least_confidence: float  # below which it abstains
     predict: Callable[[Inputs], Predictions]  # rows as read, any number; some may lack modalities
 
@@ -67,7 +67,7 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
       support: labelled rows of one source, any number of each class.
       method: one of `experiments.methods`; the one without training unless given.
       risk: share of errors up to which it predicts rather than abstains, in 0..1, as far as can
-        be told by leaving each support row out.
+        be told by leaving each support row out, with those of its group in its class.
 
     Returns:
       What predicts queries.
@@ -96,7 +96,7 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
     shared = method.rows is not None and is_transductive(
         method.learner, params, asked, jit=compiled.once
     )
-    left_out = None if shared else _leave_out(method, params, labelled)
+    left_out = None if shared else _leave_out(method, params, labelled, _families(rows))
     if risk is not None and left_out is None:
         raise ValueError("a risk is told by leaving support rows out: " + _why_not(shared))
     least = 0.0
@@ -116,7 +116,7 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
 def _why_not(shared: bool) -> str:
     if shared:
         return "this method is transductive, its queries share information; name another"
-    return "give two or more rows of a class"
+    return "give two or more rows of a class, of two groups where rows have groups"
 
 
 def _row(x: np.ndarray) -> jax.ShapeDtypeStruct:
@@ -175,9 +175,26 @@ def _answer(
     return lambda query: answer(params, task, support, query)
 
 
-def _leave_out(method: Method, params: Params, support: Support) -> LeftOut | None:
+def _families(rows: Rows) -> np.ndarray:
+    """[N], the same number for rows that are of one group and of one class."""
+    _, family = np.unique([rows.labels, rows.group], axis=1, return_inverse=True)
+    return family.reshape(-1)
+
+
+def _leave_out(
+    method: Method, params: Params, support: Support, family: np.ndarray
+) -> LeftOut | None:
+    """Predicts rows without those of their family, if their class has another.
+
+    Args:
+      method: any that is not transductive.
+      params: of its learner.
+      support: labelled rows.
+      family: [N] of `_families`.
+    """
     labels = np.asarray(support.labels)
-    several = np.flatnonzero(labels @ labels.sum(0) > 1)
+    sizes = np.bincount(family)[family]
+    several = np.flatnonzero(labels @ labels.sum(0) > sizes)
     if not len(several):
         return None
     drawn = np.random.default_rng(0).permutation(several)[:LEFT_OUT]
@@ -185,7 +202,8 @@ def _leave_out(method: Method, params: Params, support: Support) -> LeftOut | No
     @jax.jit
     def predicted(params: Params, support: Support, drawn: Array) -> Array:
         def one(i: Array) -> Array:
-            others = support._replace(labels=support.labels.at[i].set(0.0))
+            kept = family != jnp.asarray(family)[i]
+            others = support._replace(labels=support.labels * kept[:, None])
             row = jax.tree.map(lambda x: x[i][None], support.inputs)
             return method.learner.predict(params, method.learner.adapt(params, others), row)[0]
 

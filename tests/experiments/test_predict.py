@@ -314,10 +314,25 @@ def test_a_risk_wants_two_rows_of_a_class(by_numbers):
     predictor = prediction.adapt(one)
     found = predictor.predict(Inputs({"tabular": x[:2]}, {"tabular": np.ones(2, "f4")}))
     assert np.isnan(found.none_of_these).all()
-    with pytest.raises(ValueError, match="give two or more rows"):
+    with pytest.raises(ValueError, match=r"give two or more rows.*of two groups"):
         prediction.adapt(one, risk=0.1)
     with pytest.raises(ValueError, match=r"share of errors.*not 2"):
         prediction.adapt(one, risk=2)
+
+
+def test_a_row_is_left_out_with_its_group():
+    """Copies of a thing are told by each other alone, where nothing else tells classes apart."""
+    group = np.repeat(range(6), 8)
+    labels = group // 3
+    x = np.random.default_rng(0).normal(size=(6, 64)).astype("f4")[group]
+
+    def left_out(group):
+        support = Table(CLASSES[:2], {"rows": rows({"tabular": x}, labels, group)}, {})
+        return prediction.adapt(support).left_out
+
+    assert left_out(None).right.mean() == 1 > left_out(group).right.mean()
+    assert len(left_out(np.where(labels, group, 0)).right) == 24  # a class of one group is kept
+    assert left_out(labels) is None
 
 
 def test_what_has_no_probability_is_never_a_sure_answer(by_numbers):
