@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 from PIL import Image
@@ -15,6 +16,7 @@ from experiments.names import check_name
 from fsjax.data import sounds
 from fsjax.data.files import Sizes
 from fsjax.data.preprocess import at_unit_length, bags_of_ngrams, resize_image
+from fsjax.encoders.tabular import BesideOne, Raw, Standardised
 from fsjax.pretrained import Pretrained
 from fsjax.pretrained.encoder import check_waves
 from fsjax.pretrained.soundnet import RATE
@@ -26,8 +28,16 @@ class Embed(NamedTuple):
 
     name: str
     embed: Callable[[np.ndarray], np.ndarray]  # rows [N, ...] -> [N, D] float32
-    standardise: bool  # by the mean and deviation of the support rows
+    encoder: Callable[[], nn.Module]  # what brings them to unit length
     sizes: Mapping[str, int]  # of `Sizes`, those that it wants
+
+
+def _standardised() -> nn.Module:
+    return Standardised(Raw())
+
+
+def _numbers() -> nn.Module:
+    return Standardised(BesideOne(Raw()))
 
 
 def _flat(x: np.ndarray) -> np.ndarray:
@@ -75,11 +85,11 @@ SECONDS = 5  # of a sound
 WAVES = {"wave": SECONDS * RATE, "sample_rate": RATE}
 # By kind of rows: what makes features of them where nothing is trained.
 EMBEDS: dict[str, Embed] = {
-    "image": Embed("pixels", _pixels, True, {"image": PIXELS}),
-    "frames": Embed("log-mel frames", _heard, False, {}),
-    "audio": Embed("log-mel frames", _listened, False, WAVES),
-    "text": Embed("n-grams of letters", _ngrams, False, {"text": 256}),
-    "numbers": Embed("numbers", _flat, True, {}),
+    "image": Embed("pixels", _pixels, _standardised, {"image": PIXELS}),
+    "frames": Embed("log-mel frames", _heard, Raw, {}),
+    "audio": Embed("log-mel frames", _listened, Raw, WAVES),
+    "text": Embed("n-grams of letters", _ngrams, Raw, {"text": 256}),
+    "numbers": Embed("numbers", _flat, _numbers, {}),
 }
 # Of `build.PRETRAINED`, what sees them better, and the sizes that it wants.
 PUBLISHED = {
@@ -124,13 +134,13 @@ def embed_of(kind: str, features: str) -> tuple[Embed, str]:
         return EMBEDS[kind], f"; {name} would see {kind} better: {error}"
     embed = partial(cache.features, encoder)
     if kind not in BESIDE:
-        return Embed(name, embed, False, sizes), ""
+        return Embed(name, embed, Raw, sizes), ""
     plain = EMBEDS[kind]
 
     def both(x: np.ndarray) -> np.ndarray:
         return np.concatenate([at_unit_length(f(x)) for f in (embed, plain.embed)], axis=1)
 
-    return Embed(f"{name} and {plain.name}", both, False, sizes), ""
+    return Embed(f"{name} and {plain.name}", both, Raw, sizes), ""
 
 
 def of_those_there(

@@ -14,7 +14,6 @@ from experiments.features import SIZES, embed_of, of_those_there, read_for
 from experiments.names import check_name, parse_names
 from fsjax.data.files import Sizes
 from fsjax.encoders.multimodal import Multimodal, as_network, calibrate
-from fsjax.encoders.tabular import Raw, Standardised
 from fsjax.fusion.pooled import Plain
 from fsjax.heads import prototype
 from fsjax.heads.distances import cosine
@@ -39,7 +38,8 @@ class Method(NamedTuple):
 def untrained(kinds: Mapping[str, str], *, features: str = "published") -> Method:
     """The nearest class mean of features by cosine, without any training.
 
-    Each modality is at unit length and stands beside the others.
+    Each modality is at unit length and stands beside the others; numbers with a one beside them,
+    without which their length would be lost.
 
     Args:
       kinds: modality -> what its rows are, as `kind_of` tells.
@@ -51,11 +51,7 @@ def untrained(kinds: Mapping[str, str], *, features: str = "published") -> Metho
     """
     found = {name: embed_of(kind, features) for name, kind in kinds.items()}
     embeds = {name: embed for name, (embed, _) in found.items()}
-    network = as_network(
-        Multimodal(
-            {m: Standardised(Raw()) if x.standardise else Raw() for m, x in embeds.items()}, Plain()
-        )
-    )
+    network = as_network(Multimodal({m: x.encoder() for m, x in embeds.items()}, Plain()))
     head = prototype(distance=cosine)
 
     def embed(inputs: Inputs) -> Inputs:

@@ -76,6 +76,23 @@ class Standardised(nn.Module):
         return self.encoder(x, weight, train=train)
 
 
+class BesideOne(nn.Module):
+    """Numbers over the root of how many there are, beside a one, before an encoder.
+
+    At unit length they then keep how large they are: rows that lie near each other stay so, and
+    those of one direction are told apart, which matters the more the fewer numbers there are.
+    """
+
+    encoder: nn.Module
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
+        """x [B, K], weight [B] -> tokens of the encoder."""
+        x = as_float(x) / x.shape[-1] ** 0.5
+        one = jnp.ones((len(x), 1), x.dtype)
+        return self.encoder(jnp.concatenate([x, one], axis=-1), weight, train=train)
+
+
 class Encoded(nn.Module):
     """Tokens of an encoder that has already run, handed on."""
 

@@ -15,7 +15,7 @@ from fsjax.encoders.image import Conv4, Halved, ResNet12, StridedConv4
 from fsjax.encoders.layers import spatial_tokens
 from fsjax.encoders.norms import CalibratedNorm, GroupNorm
 from fsjax.encoders.spread import each_block
-from fsjax.encoders.tabular import MLP, Raw, Standardised, UnitLength
+from fsjax.encoders.tabular import MLP, BesideOne, Raw, Standardised, UnitLength
 from fsjax.encoders.text import ByteTransformer, CharNgrams
 
 RNG = np.random.default_rng(0)
@@ -46,6 +46,7 @@ TINY = {
     "mlp": (lambda norm: MLP((5,), 4), floats(6), (1, 4)),
     "linear": (lambda norm: MLP((), 4), floats(6), (1, 4)),
     "linear_unit": (lambda norm: UnitLength(MLP((), 4)), floats(6), (1, 4)),
+    "beside_one": (lambda norm: BesideOne(Raw()), floats(6), (1, 7)),
     "mlp_standardised": (lambda norm: Standardised(MLP((5,), 4)), floats(6), (1, 4)),
     "raw": (lambda norm: Raw(), floats(2, 3), (1, 6)),
 }

@@ -258,6 +258,7 @@ def test_without_training_it_is_the_nearest_mean_by_cosine_and_rarer_than_left_o
     predictor, _, labels, x, asked = by_numbers
     found = predictor.predict(Inputs({"tabular": asked}, {"tabular": np.ones(len(asked), "f4")}))
     z, q = ((each - x.mean(0)) / x.std(0) for each in (x, asked))
+    z, q = (np.insert(each / 2**0.5, 2, 1, axis=1) for each in (z, q))
     z, q = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (z, q))
 
     def near(rows, kept):
@@ -273,6 +274,17 @@ def test_without_training_it_is_the_nearest_mean_by_cosine_and_rarer_than_left_o
     assert predictor.left_out.right.mean() == pytest.approx(np.mean(right))
     best = np.argsort(-cosines(q, z), axis=1)[:, :3]
     assert (np.sort(found.nearest) == np.sort(best)).mean() > 0.99
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_numbers_of_one_direction_are_told_apart_by_their_size(width):
+    labels = np.repeat(range(5), 4)
+    x, asked = (10.0 * labels + RNG.uniform(-0.5, 0.5, (width, 20)) for _ in "ab")
+    support = Table(tuple("abcde"), {"rows": rows({"tabular": np.float32(x.T)}, labels)}, {})
+    predictor = prediction.adapt(support)
+    found = predictor.predict(Inputs({"tabular": np.float32(asked.T)}, {"tabular": np.ones(20)}))
+    np.testing.assert_array_equal(found.labels, labels)
+    assert predictor.left_out.right.all()
 
 
 def test_blocks_change_nothing(by_numbers, monkeypatch):
