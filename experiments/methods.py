@@ -112,8 +112,7 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
     read = rows | {m: read_for(encoder, config.data.seconds) for m, encoder in encoders.items()}
     rate = max((encoder.rate for encoder in encoders.values()), default=0)
     model = build.model(config)
-    generated = config.learner in build.GENERATE and config.generation.condition != "prototype"
-    if generated or config.learner in build.TOLD:
+    if build.is_told(config):
         raise ValueError(
             f"{name} is told class descriptions, which files do not have: name another model of "
             f"{', '.join(variants)}"

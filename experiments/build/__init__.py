@@ -22,7 +22,7 @@ from experiments.build.heads import (
     distance,
     head,
 )
-from experiments.build.learners import CHOSEN, EMBEDS, GENERATE, LEARNERS, TOLD, TUNED
+from experiments.build.learners import CHOSEN, EMBEDS, GENERATE, LEARNERS, TOLD, TUNED, is_told
 from experiments.build.networks import (
     CENTRED,
     ENCODERS,
@@ -80,6 +80,7 @@ __all__ = [
     "encoders",
     "generator",
     "head",
+    "is_told",
     "model",
     "models",
     "optimizer",

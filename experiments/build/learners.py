@@ -103,6 +103,12 @@ OF_MEANS = ("prototype", "relation")
 OF_WEIGHTS = ("prototype", "ridge", "logistic", "linear", "cosine")
 
 
+def is_told(config: ConfigDict) -> bool:
+    """Whether a model is told class descriptions."""
+    generated = config.learner in GENERATE and config.generation.condition != "prototype"
+    return generated or config.learner in TOLD
+
+
 def _head_of_means(config: ConfigDict) -> Head:
     if config.head not in OF_MEANS:
         raise ValueError(

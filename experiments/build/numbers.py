@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from ml_collections import ConfigDict
 
-from experiments.build.learners import GENERATE, TOLD
+from experiments.build.learners import TOLD, is_told
 from experiments.build.parts import models
 from experiments.dealer import episode_settings
 
@@ -35,7 +35,7 @@ def check_numbers(config: ConfigDict, names: Collection[str] = ()) -> None:
     untold = [
         name
         for name, variant in models(config).items()
-        if name in (names or (name,)) and not _is_told(variant)
+        if name in (names or (name,)) and not is_told(variant)
     ]
     for split, settings in episode_settings(config).items():
         for one in settings:
@@ -57,9 +57,3 @@ def _check_setting(
             "for 1 or more, or only models that are told class descriptions, of the learners "
             f"{', '.join(TOLD)}"
         )
-
-
-def _is_told(config: ConfigDict) -> bool:
-    """Whether a model is told class descriptions."""
-    generated = config.learner in GENERATE and config.generation.condition != "prototype"
-    return generated or config.learner in TOLD
