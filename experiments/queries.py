@@ -12,7 +12,7 @@ import numpy as np
 from experiments import methods
 from experiments.methods import BLOCK
 from experiments.prediction import MOST_SHARED, Predictions, Predictor, adapt
-from fsjax.data.columns import Modality, find_modalities
+from fsjax.data.columns import Modality, centred, check_cells, find_modalities
 from fsjax.data.csv_table import as_table, check_queries, labels_of, read_rows
 from fsjax.data.sheet import Sheet, open_csv, open_folder
 from fsjax.data.table import Table
@@ -83,6 +83,9 @@ def answer(
     found = find_modalities(labelled, columns, skip=(LABEL, GROUP))
     method = methods.of_run(workdir, model) if workdir else None
     found = _known(found, method, say)
+    if method is None:
+        check_cells(labelled, found)
+        found = centred(labelled, found)
     if lacking := check_queries(asked, found):
         say(f"{query} has no column for {', '.join(lacking)}: missing in all rows")
     columns_written(asked, labelled.column(LABEL), tuple(found), risk is not None)

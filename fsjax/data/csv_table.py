@@ -68,7 +68,7 @@ def _read(
     if not any(cells[row]):
         return _blank(modality, sizes)
     if modality.kind == "numbers":
-        return np.array([float(cell) for cell in cells[row]], np.float32)
+        return (np.array(cells[row], np.float64) - modality.centre).astype(np.float32)
     if modality.kind == "text":
         return encode_texts(cells[row], sizes.text)[0]
     path = Path(sheet.folder / cells[row][0])

@@ -287,6 +287,13 @@ def test_numbers_of_one_direction_are_told_apart_by_their_size(width):
     assert predictor.left_out.right.all()
 
 
+def test_times_that_differ_by_little_are_told_apart(tmp_path):
+    lines = [["abcde"[k], 1.7e9 + 20 * k + i] for k in range(5) for i in range(3)]
+    support = write_rows(tmp_path / "support.csv", ["label", "time"], lines)
+    found = queries.answer(support, support).predictions
+    np.testing.assert_array_equal(found.labels, np.repeat(range(5), 3))
+
+
 def test_blocks_change_nothing(by_numbers, monkeypatch):
     predictor, _, _, _, asked = by_numbers
     asked = Inputs({"tabular": asked[:5]}, {"tabular": np.ones(5, "f4")})
