@@ -17,7 +17,6 @@ from experiments.runs import CONDITIONS, Line
 from fsjax.evaluation.figures import accuracy, correct, covered
 from fsjax.evaluation.intervals import mean_ci95, paired_difference
 from fsjax.evaluation.present import best_present
-from fsjax.learners.sighted import sighted
 from fsjax.types import Array, Episode, Key, Params, Pool, Sample
 
 BEST_PRESENT = "best present"  # no model: of the modalities alone the best that is there
@@ -48,7 +47,6 @@ def test(scored: scoring.Scored, plain: Sequence[Line], workdir: Path) -> list[L
     if not found:
         return []
     alone = len(names) == 1 and any(condition.kind == MISSING for condition in found)
-    model = _seeing(model, names)
     mesh = devices.mesh(config)
     encoded = {
         split: prepared(model, params, pools[split], mesh)[1]
@@ -75,11 +73,6 @@ def test(scored: scoring.Scored, plain: Sequence[Line], workdir: Path) -> list[L
             results.save_arrays(workdir / scoring.episodes_file(name, line), {**figures, **more})
             lines.append(line)
     return lines
-
-
-def _seeing(model: build.Model, names: Sequence[str]) -> build.Model:
-    fast = model.fast and model.fast._replace(learner=sighted(model.fast.learner, names))
-    return model._replace(learner=sighted(model.learner, names), fast=fast)
 
 
 def _figures(

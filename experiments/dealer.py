@@ -1,6 +1,6 @@
 """The episodes that a config asks for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from experiments.names import parse_names
 from fsjax.data.stored import fetched
 from fsjax.episodes import sample
 from fsjax.episodes.augment import warp_images
-from fsjax.episodes.missing import drop_modalities, narrow_views
+from fsjax.episodes.missing import drop_modalities, narrow_views, unseen_as_padding
 from fsjax.episodes.open_set import sample_open_episode
 from fsjax.episodes.rows import sample_rows
 from fsjax.training.sharding import Divided, fetch_rows
@@ -46,23 +46,28 @@ def draw(config: ConfigDict) -> sample.Draw:
     return sample.draw_apart if config.apart else sample.draw_rows
 
 
-def training_tasks(config: ConfigDict, train: Pool | Divided) -> Sample:
+def training_tasks(config: ConfigDict, train: Pool | Divided | None) -> Sample:
     """key -> a batch of training tasks, rows changed and modalities hidden as the config asks.
+
+    Rows of which the model sees nothing are padding. Without any it can be asked for no batch.
 
     Raises:
       ValueError: if more tasks than there are were to be seen through a single modality.
     """
-    shared = {"tasks": config.train.tasks, "changes": _changes(config)}
+    rows = train if isinstance(train, Divided) else Divided(train, {})
+    shared = {"tasks": config.train.tasks, "changes": _changes(config, rows.pool)}
     settings = episode_settings(config)["train"][0] | {"draw": draw(config)}
     return deal(
         sample.settle(_draw_tasks, **settings, **shared),
         sample.settle(_change_tasks, **shared),
-        train if isinstance(train, Divided) else Divided(train, {}),
+        rows,
         mesh=mesh_of_tasks(config),
     )
 
 
-def _changes(config: ConfigDict) -> tuple[tuple[Callable[..., Episode], tuple], ...]:
+def _changes(
+    config: ConfigDict, rows: Pool | None
+) -> tuple[tuple[Callable[..., Episode], tuple], ...]:
     """What is done to a training task that has been drawn, each with its settings."""
     names, asked = parse_names(config.modalities), config.train
     if asked.alone + asked.cross > 1:
@@ -77,7 +82,15 @@ def _changes(config: ConfigDict) -> tuple[tuple[Callable[..., Episode], tuple], 
         changes.append((drop_modalities, {"rate": asked.drop}))
     if len(names) > 1 and asked.alone + asked.cross:
         changes.append((narrow_views, {"alone": asked.alone, "cross": asked.cross}))
+    if rows and _may_be_unseen(rows, names):
+        changes.append((unseen_as_padding, {"modalities": names}))
     return tuple((change, tuple(amounts.items())) for change, amounts in changes)
+
+
+def _may_be_unseen(rows: Pool, names: Collection[str]) -> bool:
+    """Whether a row may have none of some modalities: where it may have others."""
+    held = [source.inputs.present.keys() for source in rows.sources.values()]
+    return any(of_row & set(names) and of_row - set(names) for of_row in held)
 
 
 def _keys(key: Key, tasks: int, changes: Sequence[tuple]) -> Array:

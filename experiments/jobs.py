@@ -10,11 +10,12 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments import build, compiled, dealer, devices
-from experiments.names import setting
+from experiments.names import parse_names, setting
 from fsjax.data.stored import fetched
 from fsjax.encoders.multimodal import encode_pool
 from fsjax.evaluation.episodic import episode_logits, evaluate
 from fsjax.evaluation.figures import accuracy
+from fsjax.learners.sighted import sighted
 from fsjax.training.state import init_state
 from fsjax.types import Array, Key, Learner, Params, Pool, Sample, TrainState
 
@@ -187,11 +188,14 @@ def encoded(model: build.Model, params: Params, rows: Pool, mesh: Mesh | None) -
 def evaluator(
     model: build.Model, config: ConfigDict, **settings: Any
 ) -> Callable[..., dict[str, Array]]:
-    """`evaluate` with its settings bound, for rows that `prepared` gave: params, key, sample."""
+    """`evaluate` with its settings bound, for rows that `prepared` gave: params, key, sample.
+
+    Rows of which the model sees nothing are padding to it, or queries at which it can only guess.
+    """
+    learner = sighted((model.fast or model).learner, parse_names(config.modalities))
     how = {"batch": build.block(config) or EVALUATION_BATCH, "mesh": devices.mesh(config)}
 
     def figures(params: Params, key: Key, sample: Sample) -> dict[str, Array]:
-        learner = (model.fast or model).learner
         return evaluate(learner, params, key, sample=sample, **how, **settings)
 
     # Where rows were encoded before, drawing episodes takes longer to compile than to run.

@@ -1,6 +1,6 @@
 """Modalities that are missing: Episode -> Episode, on the device."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -80,8 +80,26 @@ def _hide(inputs: Inputs, seen: Mapping[str, float | Array]) -> Inputs:
     return inputs._replace(present={m: x * seen.get(m, 0.0) for m, x in inputs.present.items()})
 
 
-def _any_present(inputs: Inputs) -> Array:
-    return (jnp.stack(list(inputs.present.values())) > 0).any(0).astype(jnp.float32)
+def _any_present(inputs: Inputs, names: Collection[str] | None = None) -> Array:
+    present = [inputs.present[name] for name in names or inputs.present]
+    return (jnp.stack(present) > 0).any(0).astype(jnp.float32)
+
+
+def unseen_as_padding(key: Key, episode: Episode, *, modalities: Collection[str]) -> Episode:
+    """Rows of which a model sees nothing as padding: their labels, or targets, are set to zero.
+
+    Args:
+      key: not used, since nothing is drawn.
+      episode: without a task axis.
+      modalities: that the model sees.
+
+    Returns:
+      The episode; what is present is left as it is, as for a teacher that sees more.
+    """
+    del key
+    seen, asked = (_any_present(x, modalities) for x in (episode.support.inputs, episode.query))
+    support = episode.support._replace(labels=episode.support.labels * seen[:, None])
+    return episode._replace(support=support, targets=episode.targets * asked[:, None])
 
 
 def narrow_views(

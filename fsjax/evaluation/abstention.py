@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fsjax.evaluation.figures import correct
+from fsjax.evaluation.figures import correct, guessed
 from fsjax.types import Array
 
 
@@ -24,7 +24,7 @@ def confidences(logits: Array, targets: Array) -> Array:
       of the target, 1 or 0.
     """
     given = targets.sum(-1) > 0
-    largest = jnp.where(given, jax.nn.softmax(logits).max(-1), jnp.nan)
+    largest = jnp.where(given, jax.nn.softmax(guessed(logits)).max(-1), jnp.nan)
     return jnp.stack([largest, correct(logits, targets)])
 
 

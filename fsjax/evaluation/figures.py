@@ -45,8 +45,12 @@ def accuracy_by_step(logits: Array, targets: Array) -> Array:
 
 
 def negative_log_likelihood(logits: Array, targets: Array) -> Array:
-    """Mean negative log-likelihood of the targets: -> [] in nats; logits may be minus infinity."""
-    return _mean(optax.safe_softmax_cross_entropy(logits, targets), targets)
+    """Mean negative log-likelihood of the targets: -> [] in nats.
+
+    A target whose logit is minus infinity, which was no answer, costs what a guess does.
+    """
+    loss = optax.safe_softmax_cross_entropy(guessed(logits), targets)
+    return _mean(jnp.where(jnp.isposinf(loss), jnp.log(logits.shape[-1]), loss), targets)
 
 
 def reliability(logits: Array, targets: Array, bins: int = 15) -> Array:
@@ -60,7 +64,7 @@ def reliability(logits: Array, targets: Array, bins: int = 15) -> Array:
     Returns:
       [3, bins]: how many queries, the sum of their confidences, how many of them are right.
     """
-    confidence = jax.nn.softmax(logits).max(-1)
+    confidence = jax.nn.softmax(guessed(logits)).max(-1)
     place = jnp.clip((confidence * bins).astype(jnp.int32), 0, bins - 1)
     rows = jnp.stack([jnp.ones_like(confidence), confidence, correct(logits, targets)])
     # where, not a product: an ignored row may be infinite.
@@ -101,6 +105,11 @@ def expected_calibration_error(reliabilities: np.ndarray) -> float:
     """
     count, confidence, right = np.asarray(reliabilities, np.float64).sum(0)
     return float(np.abs(confidence - right).sum() / max(count.sum(), 1))
+
+
+def guessed(logits: Array) -> Array:
+    """Logits of a query that has no answer, all minus infinity, as those of a guess."""
+    return jnp.where(jnp.isneginf(logits).all(-1, keepdims=True), 0.0, logits)
 
 
 def _given(targets: Array) -> Array:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fsjax.evaluation.abstention import confidences
 from fsjax.evaluation.figures import (
     accuracy,
     accuracy_by_step,
@@ -104,6 +105,16 @@ def test_a_class_that_is_no_answer_costs_nothing_and_nan_is_never_right():
     for figure in (accuracy, negative_log_likelihood):
         np.testing.assert_allclose(figure(unknown, targets), figure(LOGITS, TARGETS), rtol=1e-6)
     assert accuracy(jnp.full_like(TARGETS, jnp.nan), TARGETS) == 0
+
+
+def test_a_query_that_has_no_answer_is_a_guess():
+    none = jnp.full_like(TARGETS, -jnp.inf)
+    others = jnp.where(TARGETS > 0, -jnp.inf, 0.0)
+    np.testing.assert_allclose(negative_log_likelihood(others, TARGETS), np.log(WAYS), rtol=1e-6)
+    np.testing.assert_allclose(negative_log_likelihood(none, TARGETS), np.log(WAYS), rtol=1e-6)
+    for figure in (reliability, confidences):
+        found, expected = figure(none, TARGETS), figure(jnp.zeros_like(TARGETS), TARGETS)
+        np.testing.assert_array_equal(found, expected)
 
 
 @JIT

@@ -101,8 +101,7 @@ def frozen_emoji(monkeypatch):
     monkeypatch.setitem(build.PRETRAINED, "doubles", lambda: of_colour)
     monkeypatch.setattr(cache, "BLOCK", 4096)
     config = emoji.get_config()
-    config.modalities = "image"
-    config.frozen = "image:doubles"
+    config.update(modalities="image", compare="", frozen="image:doubles")
     return config
 
 

@@ -205,3 +205,34 @@ def test_training_tasks_are_crossed_where_the_config_asks_for_it(tested):
     for name, other in (("image", "tabular"), ("tabular", "image")):
         np.testing.assert_array_equal(support[name], query[other])
         assert (support[name] == support[name][:, :1]).all()
+
+
+def half_seen(pool):
+    """Every other row without its picture."""
+    source = pool.sources["rows"]
+    present = source.inputs.present
+    present = present | {"image": present["image"] * (jnp.arange(len(present["image"])) % 2)}
+    return pool._replace(
+        sources={"rows": source._replace(inputs=source.inputs._replace(present=present))}
+    )
+
+
+def test_rows_that_a_model_cannot_see_are_padding_in_training_and_in_a_plain_test(tmp_path):
+    config = config_of(write_npz(tmp_path / "data.npz"), missing="0.0", calibrate=True)
+    variant = build.models(config)["image"]
+    pools = {split: half_seen(make_pool(part)) for split, part in build.tables(config).items()}
+    batch = dealer.training_tasks(variant, pools["train"])(jax.random.key(0))
+    for labels, rows in (
+        (batch.support.labels, batch.support.inputs),
+        (batch.targets, batch.query),
+    ):
+        np.testing.assert_array_equal(labels.any(-1), rows.present["image"] > 0)
+    both = dealer.training_tasks(config, pools["train"])(jax.random.key(0))
+    assert both.support.labels.any(-1).all() and both.targets.any(-1).all()
+
+    params = {"network": {}, "head": {"log_temperature": jnp.zeros(())}}
+    scored = scoring.Scored("image", variant, build.model(variant), params, pools)
+    plain = scoring.test(scored, tmp_path)[0]
+    (same,) = conditions.test(scored, [plain], tmp_path)
+    assert plain["accuracy"] == pytest.approx(same["accuracy"])
+    assert np.isfinite([plain["nll"], plain["ece"]]).all()
