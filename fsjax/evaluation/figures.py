@@ -89,7 +89,8 @@ def auroc(logits: Array, targets: Array) -> Array:
       counted by half; zero if there are not both.
     """
     score, known = logits.max(-1), _given(targets)
-    above = jnp.sign(score[:, None] - score) / 2 + 0.5
+    # Compared, not subtracted: of two that are infinite the difference is NaN.
+    above = (score[:, None] > score) + (score[:, None] == score) / 2
     pairs = known[:, None] * (1 - known)
     return (above * pairs).sum() / jnp.maximum(pairs.sum(), 1)
 

@@ -112,7 +112,7 @@ def test_a_query_that_has_no_answer_is_a_guess():
     others = jnp.where(TARGETS > 0, -jnp.inf, 0.0)
     np.testing.assert_allclose(negative_log_likelihood(others, TARGETS), np.log(WAYS), rtol=1e-6)
     np.testing.assert_allclose(negative_log_likelihood(none, TARGETS), np.log(WAYS), rtol=1e-6)
-    for figure in (reliability, confidences):
+    for figure in (reliability, confidences, auroc):
         found, expected = figure(none, TARGETS), figure(jnp.zeros_like(TARGETS), TARGETS)
         np.testing.assert_array_equal(found, expected)
 
