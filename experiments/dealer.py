@@ -16,7 +16,12 @@ from experiments.names import parse_names
 from fsjax.data.stored import fetched
 from fsjax.episodes import sample
 from fsjax.episodes.augment import warp_images
-from fsjax.episodes.missing import drop_modalities, narrow_views, unseen_as_padding
+from fsjax.episodes.missing import (
+    drop_modalities,
+    narrow_views,
+    unseen_as_padding,
+    unseen_untargeted,
+)
 from fsjax.episodes.open_set import sample_open_episode
 from fsjax.episodes.rows import sample_rows
 from fsjax.training.sharding import Divided, fetch_rows
@@ -140,9 +145,19 @@ def _change_tasks(
     return all_of(_keys(key, tasks, changes), batch)
 
 
-def training_rows(config: ConfigDict, train: Pool) -> Sample:
-    """key -> rows of all training classes, for training that knows no episodes."""
-    return deal(sample.settle(_draw_rows, rows=config.train.rows), sample.settle(_as_drawn), train)
+def training_rows(config: ConfigDict, train: Pool | None) -> Sample:
+    """key -> rows of all training classes, for training that knows no episodes.
+
+    Rows of which the model sees nothing have no target. Without any it can be asked for no
+    batch.
+    """
+    names = parse_names(config.modalities)
+    sees = names if train and _may_be_unseen(train, names) else ()
+    return deal(
+        sample.settle(_draw_rows, rows=config.train.rows),
+        sample.settle(_change_rows, sees=sees),
+        train,
+    )
 
 
 def _draw_rows(
@@ -156,8 +171,8 @@ def _draw_rows(
     return read(sample_rows(key, pool, rows=rows))
 
 
-def _as_drawn(key: Key, batch: Labelled, *, mesh: None) -> Labelled:
-    return batch
+def _change_rows(key: Key, batch: Labelled, *, mesh: None, sees: Collection[str]) -> Labelled:
+    return unseen_untargeted(batch, modalities=sees) if sees else batch
 
 
 def episodes(config: ConfigDict, rows: Pool, **settings: int) -> Callable[[Key], Episode]:

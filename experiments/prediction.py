@@ -36,7 +36,7 @@ class Predictions(NamedTuple):
     none_of_these: np.ndarray  # [Q] share of support rows that are nearer to their class, or NaN
     contributions: np.ndarray  # [Q, M] nats, or [Q, 0]
     nearest: np.ndarray  # [Q, 3] places of the support rows with the most similar features
-    abstain: np.ndarray  # [Q] bool; where no risk was asked for of NaN alone
+    abstain: np.ndarray  # [Q] bool; where no risk was asked for of NaN, or nothing seen, alone
 
 
 class LeftOut(NamedTuple):
@@ -57,7 +57,7 @@ class Predictor(NamedTuple):
     transductive: bool  # whether queries of a block share information
     left_out: LeftOut | None  # None without two groups in a class, and if transductive
     least_confidence: float  # below which it abstains
-    predict: Callable[[Inputs], Predictions]  # rows as read, any number; some may lack modalities
+    predict: Callable[[Inputs], Predictions]  # rows as read, any number; they may lack modalities
 
 
 def adapt(support: Table, method: Method | None = None, *, risk: float | None = None) -> Predictor:
@@ -73,7 +73,8 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
       What predicts queries.
 
     Raises:
-      ValueError: if the rows do not fit the method, or a risk cannot be told.
+      ValueError: if the rows do not fit the method, a class has none of which it sees anything,
+        or a risk cannot be told.
     """
     if risk is not None and not 0 <= risk < 1:
         raise ValueError(f"a risk is a share of errors, at least 0 and below 1, not {risk}")
@@ -88,8 +89,13 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
     known = method.rows or {m: _row(x) for m, x in rows.values.items()}
     seen = as_known(known, rows)
     modalities = tuple(sorted(seen.values))  # as they come out of a compiled function
-    labels = jnp.eye(len(support.classes))[rows.labels]
-    labelled = Support(method.embed(seen), labels, Inputs({}, {}))
+    labels = np.eye(len(support.classes), dtype=np.float32)[rows.labels] * _seen(seen)[:, None]
+    if lacking := [support.classes[k] for k in np.flatnonzero(labels.sum(0) == 0)]:
+        raise ValueError(
+            f"no support row of {', '.join(lacking)} has {' or '.join(modalities)}: give one that "
+            "has, or leave the class out"
+        )
+    labelled = Support(method.embed(seen), jnp.asarray(labels), Inputs({}, {}))
     params = method.params(labelled)
     task = jax.jit(method.learner.adapt)(params, labelled)
     asked = Episode(labelled, labelled.inputs, labels)
@@ -117,6 +123,11 @@ def _why_not(shared: bool) -> str:
     if shared:
         return "this method is transductive, its queries share information; name another"
     return "give two or more rows of a class, of two groups where rows have groups"
+
+
+def _seen(rows: Inputs) -> np.ndarray:
+    """[N], whether a row has any modality."""
+    return np.stack(list(rows.present.values())).any(0)
 
 
 def _row(x: np.ndarray) -> jax.ShapeDtypeStruct:
@@ -169,6 +180,7 @@ def _answer(
         known, stats = method.network.apply(params["network"], support.inputs)
         asked, _ = method.network.apply(params["network"], query, stats=stats)
         near = cosine(asked.reshape(len(asked), -1), known.reshape(len(known), -1))
+        near = jnp.where(support.labels.any(-1), near, jnp.inf)
         nearest = jax.lax.top_k(-near, min(NEAREST, len(known)))[1]
         return jax.lax.map(seen, masks).swapaxes(0, 1), nearest
 
@@ -193,7 +205,7 @@ def _leave_out(
       family: [N] of `_families`.
     """
     labels = np.asarray(support.labels)
-    sizes = np.bincount(family)[family]
+    sizes = np.bincount(family, labels.any(-1))[family]
     several = np.flatnonzero(labels @ labels.sum(0) > sizes)
     if not len(several):
         return None
@@ -220,7 +232,7 @@ def _leave_out(
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    return np.asarray(jax.nn.log_softmax(logits, axis=-1), np.float64)
+    return np.array(jax.nn.log_softmax(logits, axis=-1), np.float64)
 
 
 def _predictions(
@@ -231,19 +243,21 @@ def _predictions(
     least: float,
 ) -> Predictions:
     temperature = 1.0 if left_out is None else left_out.temperature
+    unseen, nothing = ~present.any(-1), -math.log(logits.shape[-1])
     chances = _log_softmax(logits / temperature)  # [Q, subsets, W]
+    chances[unseen] = nothing
     whole = chances[:, -1]
     labels = whole.argmax(-1)
     none = np.full(len(labels), np.nan)
     if left_out is not None:
         nearer = np.searchsorted(np.sort(left_out.own), logits[:, -1].max(-1), side="right")
         none = (len(left_out.own) - nearer) / (len(left_out.own) + 1)
+        none[unseen] = np.nan
     shares = np.zeros((len(labels), 0))
     if (number := present.shape[1]) <= MOST_SHARED:
         seen = present @ _masks(number).T > 0
-        nothing = -math.log(whole.shape[1])
         worth = np.where(seen, chances[np.arange(len(labels)), :, labels], nothing)
         shares = np.insert(worth, 0, nothing, axis=1) @ shapley_weights(number).T
     probabilities = np.exp(whole)
-    abstain = ~(probabilities.max(-1) >= least)  # of NaN always
+    abstain = unseen | ~(probabilities.max(-1) >= least)  # of NaN always
     return Predictions(labels, probabilities, none, shares, nearest, abstain)

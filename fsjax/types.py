@@ -56,7 +56,7 @@ class Labelled(NamedTuple):
     """Rows of any classes, for training that knows no episodes."""
 
     inputs: Inputs  # [B, ...]
-    targets: Array  # [B, C] one-hot over all classes of a pool
+    targets: Array  # [B, C] one-hot over all classes of a pool; an all-zero row is ignored
 
 
 class Source(NamedTuple):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from fsjax.episodes import flat
-from fsjax.types import Array, Episode, Inputs, Key
+from fsjax.types import Array, Episode, Inputs, Key, Labelled
 
 Rate = float | Array | Mapping[str, float | Array]  # of all modalities, or of those named
 
@@ -100,6 +100,17 @@ def unseen_as_padding(key: Key, episode: Episode, *, modalities: Collection[str]
     seen, asked = (_any_present(x, modalities) for x in (episode.support.inputs, episode.query))
     support = episode.support._replace(labels=episode.support.labels * seen[:, None])
     return episode._replace(support=support, targets=episode.targets * asked[:, None])
+
+
+def unseen_untargeted(batch: Labelled, *, modalities: Collection[str]) -> Labelled:
+    """Single rows of which a model sees nothing, their targets set to zero.
+
+    Args:
+      batch: rows of any classes.
+      modalities: that the model sees.
+    """
+    seen = _any_present(batch.inputs, modalities)
+    return batch._replace(targets=batch.targets * seen[:, None])
 
 
 def narrow_views(

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jax.lax import stop_gradient
 
+from fsjax.fusion.pooled import presence
 from fsjax.types import Array, Tokens
 
 
@@ -12,7 +14,8 @@ class Centred(nn.Module):
     """A fusion whose features have mean zero over the training set (Wang et al. 2019,
     https://arxiv.org/abs/1911.04623).
 
-    The mean is the parameter `mean`, zero until `calibrate` writes it.
+    The mean is the parameter `mean`, zero until `calibrate` writes it. Rows of which nothing is
+    there have no part in it.
     """
 
     fusion: nn.Module
@@ -22,7 +25,9 @@ class Centred(nn.Module):
         """tokens {m: [B, L, D_m]}, present {m: [B]} -> [B, D]."""
         z = self.fusion(tokens, present)
         mean = self.param("mean", nn.initializers.zeros, (z.shape[-1],))
-        self.sow("stats", "mean", z.mean(0), reduce_fn=_last, init_fn=lambda: None)
+        there = presence(tokens, present).max(1)
+        seen = (there @ z) / jnp.maximum(there.sum(), 1.0)
+        self.sow("stats", "mean", seen, reduce_fn=_last, init_fn=lambda: None)
         return z - stop_gradient(mean)
 
 

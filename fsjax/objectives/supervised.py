@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from fsjax.objectives.losses import cross_entropy
+from fsjax.objectives.losses import cross_entropy, weighted_mean
 from fsjax.types import Array, Head, Key, Labelled, Metrics, Network, Objective, Params, Step, Task
 
 
@@ -27,7 +27,8 @@ def supervised(network: Network, head: Head) -> Objective:
         logits = head.score(params["head"], params["classes"], z)
         loss = cross_entropy(logits, batch.targets)
         right = logits.argmax(-1) == batch.targets.argmax(-1)
-        return loss, {"loss": loss, "accuracy": right.mean()}
+        accuracy = weighted_mean(right, batch.targets.sum(-1))
+        return loss, {"loss": loss, "accuracy": accuracy}
 
     def objective(params: Params, batch: Labelled, key: Key, step: Step):
         return jax.grad(of_params, has_aux=True)(params, batch, key)

@@ -188,6 +188,18 @@ def test_features_less_their_mean_over_all_batches_once_it_is_known():
     assert not np.any(gradient)
 
 
+def test_rows_of_which_nothing_is_there_have_no_part_in_the_mean_of_features():
+    network = multimodal({"sound": Normed()}, Centred(Concat()))
+    params = shaken(network.init(KEY, INPUTS))
+    present = jnp.arange(len(INPUTS.present["sound"])) % 2.0
+    some = Inputs(INPUTS.values, {"sound": present})
+    kept = jax.tree.map(lambda x: x[present > 0], some)
+    found, expected = (network.apply(params, x, train=True)[1]["fusion"] for x in (some, kept))
+    np.testing.assert_allclose(found["mean"], expected["mean"], rtol=1e-5, atol=1e-6)
+    none = network.apply(params, some._replace(present={"sound": 0 * present}), train=True)[1]
+    np.testing.assert_array_equal(none["fusion"]["mean"], 0.0)
+
+
 def test_gradients_do_not_flow_through_a_calibration():
     network = multimodal({"sound": Normed()}, Concat())
     params = network.init(KEY, INPUTS)

@@ -218,7 +218,7 @@ def half_seen(pool):
 
 
 def test_rows_that_a_model_cannot_see_are_padding_in_training_and_in_a_plain_test(tmp_path):
-    config = config_of(write_npz(tmp_path / "data.npz"), missing="0.0", calibrate=True)
+    config = config_of(write_npz(tmp_path / "data.npz"), missing="0.0", calibrate=True, unknown=2)
     variant = build.models(config)["image"]
     pools = {split: half_seen(make_pool(part)) for split, part in build.tables(config).items()}
     batch = dealer.training_tasks(variant, pools["train"])(jax.random.key(0))
@@ -230,9 +230,13 @@ def test_rows_that_a_model_cannot_see_are_padding_in_training_and_in_a_plain_tes
     both = dealer.training_tasks(config, pools["train"])(jax.random.key(0))
     assert both.support.labels.any(-1).all() and both.targets.any(-1).all()
 
+    rows = dealer.training_rows(variant, pools["train"])(jax.random.key(0))
+    np.testing.assert_array_equal(rows.targets.any(-1), rows.inputs.present["image"] > 0)
+
     params = {"network": {}, "head": {"log_temperature": jnp.zeros(())}}
     scored = scoring.Scored("image", variant, build.model(variant), params, pools)
-    plain = scoring.test(scored, tmp_path)[0]
+    plain, *more = scoring.test(scored, tmp_path)
     (same,) = conditions.test(scored, [plain], tmp_path)
     assert plain["accuracy"] == pytest.approx(same["accuracy"])
-    assert np.isfinite([plain["nll"], plain["ece"]]).all()
+    (unknown,) = (line for line in more if line["kind"] == "open_set")
+    assert np.isfinite([plain["nll"], plain["ece"], unknown["auroc"]]).all()

@@ -4,6 +4,7 @@ import csv
 import itertools
 import math
 import re
+from functools import partial
 from types import SimpleNamespace
 
 import jax
@@ -427,18 +428,48 @@ def test_a_run_predicts_without_its_data(run, capsys):
     assert f"concat of {folder / 'work'} (metric, tabular, other)" in capsys.readouterr().err
 
 
+def begin_untrained(config, workdir, modality):
+    """A run that sees one modality as it is, and has not been trained."""
+    config = config.copy_and_resolve_references()
+    config.update(modalities=modality, fusion="plain", distance="cosine")
+    config.encoders[modality] = "raw"
+    config.train.steps = 0
+    results.write_json(workdir / "config.json", results.plain(config))
+    inputs.note(workdir, build.tables(config)["train"])
+
+
 def test_a_model_that_was_not_trained_takes_its_scale_from_the_support_set(run, tmp_path):
     config, folder, _ = run
-    config = config.copy_and_resolve_references()
-    config.update(modalities="tabular", fusion="plain", distance="cosine")
-    config.encoders.tabular = "raw"
-    config.train.steps = 0
-    results.write_json(tmp_path / "config.json", results.plain(config))
-    inputs.note(tmp_path, build.tables(config)["train"])
+    begin_untrained(config, tmp_path, "tabular")
     columns = ["--columns", "tabular:a+b", "--workdir", tmp_path]
     found = ask(folder, "query.csv", *columns)
     best = max(float(row[f"p({row['predicted']})"]) for row in found)
     assert len(found) == 5 and 0.5 < best < 1
+
+
+def test_rows_of_which_a_run_sees_nothing_count_for_nothing(run, tmp_path):
+    """As if such support rows were not there; such a query has all classes as likely."""
+    begin_untrained(run[0], tmp_path, "tabular")
+    method = methods.of_run(tmp_path)
+    labels = np.repeat(range(3), 4)
+    x = np.random.default_rng(1).normal(size=(12, 2)).astype("f4") + labels[:, None] - 1
+    present = (np.arange(12) % 4 != 1).astype("f4")
+
+    def predicted(kept, asked=present):
+        held = rows({"tabular": x[kept]}, labels[kept])
+        held = held._replace(present={"tabular": present[kept]})
+        predictor = prediction.adapt(Table(CLASSES, {"rows": held}, {}), method)
+        found = predictor.predict(Inputs({"tabular": x}, {"tabular": asked}))
+        return found._replace(nearest=np.arange(12)[kept][found.nearest])
+
+    found, expected = (predicted(kept) for kept in (present > -1, present > 0))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), found, expected)
+    unseen = present == 0
+    np.testing.assert_allclose(found.probabilities[unseen], 1 / 3)
+    assert found.abstain[unseen].all() and np.isnan(found.none_of_these[unseen]).all()
+    assert not found.contributions[unseen].any() and not found.abstain[~unseen].any()
+    with pytest.raises(ValueError, match=f"{CLASSES[0]} has tabular: give one"):
+        predicted((labels > 0) | unseen)
 
 
 def test_a_run_on_frozen_features_sees_files_through_its_encoder(folder, seen, tmp_path):

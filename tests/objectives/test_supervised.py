@@ -51,6 +51,18 @@ def test_gradients_are_those_of_the_cross_entropy_of_the_learned_classes(name, j
     assert jnp.any(found["network"]) and jnp.any(jax.tree.leaves(found["classes"])[0])
 
 
+def test_rows_without_a_target_are_neither_right_nor_wrong():
+    head, params = setting("linear")
+    first = BATCH.inputs.values["x"][:1]  # all are answered as this one is
+    rows = BATCH._replace(inputs=Inputs({"x": jnp.repeat(first, ROWS, 0)}, BATCH.inputs.present))
+    for place in range(CLASSES):
+        told = jnp.zeros_like(TARGETS).at[0, place].set(1.0)
+        _, found = supervised(NETWORK, head)(params, rows._replace(targets=told), KEY, 0)
+        z = first @ params["network"]
+        logits = head.score(params["head"], params["classes"], z)[0]
+        assert found["accuracy"] == (logits.argmax() == place)
+
+
 @pytest.mark.parametrize("name", MAKE)
 def test_the_classes_learn_to_tell_the_rows_apart(name):
     head, params = setting(name)
