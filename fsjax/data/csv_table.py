@@ -6,7 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fsjax.data.columns import Modality, cells_of, check_cells, find_modalities, held
+from fsjax.data.columns import (
+    Modality,
+    cells_of,
+    check_cells,
+    check_precision,
+    find_modalities,
+    held,
+)
 from fsjax.data.files import Sizes, read_file, read_lines
 from fsjax.data.preprocess import encode_texts
 from fsjax.data.sheet import Sheet, open_csv
@@ -134,6 +141,7 @@ def as_table(
             "them apart"
         )
     check_cells(sheet, modalities)
+    check_precision(sheet, modalities)
     groups = np.arange(len(labels))
     if group in sheet.header:
         named = _filled(sheet, group, "name the group of every row, or remove the column")

@@ -177,6 +177,16 @@ def test_bytes_of_another_encoding_name_their_line(folder):
     assert read(folder, "\ufefflabel,x", "a,1", "b,2").classes == ("a", "b")
 
 
+def test_numbers_that_float32_cannot_tell_apart_are_refused(tmp_path):
+    def read_column(*cells):
+        return read(tmp_path, "label,time", *(f"{'ab'[i % 2]},{x}" for i, x in enumerate(cells)))
+
+    with pytest.raises(ValueError, match=r"time differs by about 10 .* subtract 1700000"):
+        read_column(1.7e9 + 1, 1.7e9 + 21, 1.7e9 + 5, 1.7e9 + 25)
+    for cells in ((1, 21, 5), (1.7e9, 1.7e9), (0.1, 0.1, 0.1), (1.7e9, 1.8e9, 1.6e9), ("", 2.5)):
+        read_column(*cells)
+
+
 @settings(deadline=None, max_examples=80)
 @given(st.binary(max_size=60), st.integers(0, 60), st.integers(0, 9))
 def test_garbled_bytes_give_a_value_error_or_a_table(tmp_path_factory, garbage, place, cut):
