@@ -35,13 +35,13 @@ from experiments.names import check_name
 from fsjax.data.pool import make_pool
 
 
-def load_config(workdir: Path) -> ConfigDict:
+def load_config(workdir: str | Path) -> ConfigDict:
     """The config of a run.
 
     Raises:
       ValueError: if the folder holds no run, or those of several seeds.
     """
-    path = workdir / "config.json"
+    path = Path(workdir) / "config.json"
     if not path.exists():
         raise ValueError(f"{workdir} holds no run: there is no config.json; train one there first")
     # Keys that the run's version did not know yet have their default.
@@ -56,7 +56,7 @@ def load_config(workdir: Path) -> ConfigDict:
 
 
 def evaluate_run(
-    workdir: Path, trained: ConfigDict, asked: ConfigDict, models: Sequence[str] = ()
+    workdir: str | Path, trained: ConfigDict, asked: ConfigDict, models: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Restores models of a run and evaluates them in the settings of another config.
 
@@ -74,6 +74,7 @@ def evaluate_run(
         is too small, or another job uses the directory.
       SystemExit: if the directory cannot be written.
     """
+    workdir = Path(workdir)
     with lock.held(workdir):
         return _evaluate(workdir, trained, asked, models)
 

@@ -88,7 +88,7 @@ def in_blocks(f: Callable[[Any], Any], rows: Any, *, pad: bool = True) -> Any:
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *outs)
 
 
-def of_run(workdir: Path, name: str | None = None) -> Method:
+def of_run(workdir: str | Path, name: str | None = None) -> Method:
     """A model of a run that has been trained; the data of its training are not needed.
 
     Args:
@@ -100,6 +100,7 @@ def of_run(workdir: Path, name: str | None = None) -> Method:
         cannot give.
       ImportError: if it sees files through a published encoder whose weights are not installed.
     """
+    workdir = Path(workdir)
     trained = load_config(workdir)
     devices.cores_as_devices(trained)
     variants = build.models(trained)

@@ -34,13 +34,14 @@ class Answers(NamedTuple):
     predictions: Predictions
 
 
-def open_sheet(path: Path, *, labelled: bool) -> Sheet:
+def open_sheet(path: str | Path, *, labelled: bool) -> Sheet:
     """A CSV, or a folder of files.
 
     Raises:
       FileNotFoundError: if there is neither.
       ValueError: if it is faulty, or has no labels and is to have them.
     """
+    path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}: name a CSV, or a folder of files")
     sheet = open_folder(path, label=LABEL) if path.is_dir() else open_csv(path)
@@ -54,10 +55,10 @@ def open_sheet(path: Path, *, labelled: bool) -> Sheet:
 
 
 def answer(
-    support: Path,
-    query: Path,
+    support: str | Path,
+    query: str | Path,
     *,
-    workdir: Path | None = None,
+    workdir: str | Path | None = None,
     model: str | None = None,
     features: str = "published",
     columns: Mapping[str, str] | None = None,

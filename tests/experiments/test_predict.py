@@ -291,7 +291,7 @@ def test_numbers_of_one_direction_are_told_apart_by_their_size(width):
 def test_times_that_differ_by_little_are_told_apart(tmp_path):
     lines = [["abcde"[k], 1.7e9 + 20 * k + i] for k in range(5) for i in range(3)]
     support = write_rows(tmp_path / "support.csv", ["label", "time"], lines)
-    found = queries.answer(support, support).predictions
+    found = queries.answer(str(support), str(support)).predictions
     np.testing.assert_array_equal(found.labels, np.repeat(range(5), 3))
 
 
@@ -450,7 +450,7 @@ def test_a_model_that_was_not_trained_takes_its_scale_from_the_support_set(run, 
 def test_rows_of_which_a_run_sees_nothing_count_for_nothing(run, tmp_path):
     """As if such support rows were not there; such a query has all classes as likely."""
     begin_untrained(run[0], tmp_path, "tabular")
-    method = methods.of_run(tmp_path)
+    method = methods.of_run(str(tmp_path))
     labels = np.repeat(range(3), 4)
     x = np.random.default_rng(1).normal(size=(12, 2)).astype("f4") + labels[:, None] - 1
     present = (np.arange(12) % 4 != 1).astype("f4")
