@@ -24,7 +24,7 @@ def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
 def append_new(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """Adds the lines that the file does not hold yet, apart from how long they took."""
     old = read_lines(path)
-    known = [_identity(line) for line in old]
+    known = set(map(_identity, old))
     write_lines(path, old + [line for line in lines if _identity(line) not in known])
 
 
@@ -34,8 +34,10 @@ def summary(line: Mapping[str, Any]) -> str:
     return f"{setting(line)} {figures}"
 
 
-def _identity(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in line.items() if key not in ("seconds", "date")}
+def _identity(line: Mapping[str, Any]) -> str:
+    """All that a line says but how long it took, as the file says it: there a tuple is a list."""
+    said = {key: value for key, value in line.items() if key not in ("seconds", "date")}
+    return json.dumps(said, sort_keys=True)
 
 
 def write_json(path: Path, content: Any) -> None:
