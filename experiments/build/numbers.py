@@ -1,4 +1,4 @@
-"""Whether the numbers that a config asks episodes with are such that there are episodes."""
+"""Whether the numbers of a config are such that there are episodes, and steps that end."""
 
 from collections.abc import Collection
 
@@ -9,14 +9,16 @@ from experiments.build.parts import models
 from experiments.dealer import episode_settings
 
 LEAST = {
-    "train": {"queries": 0},  # where every row asks there may be none
+    # Of queries there may be none where every row asks.
+    "train": {"steps": 0, "chunk": 1, "tasks": 1, "rows": 1, "queries": 0, "patience": 0},
+    "base": {"steps": 0, "chunk": 1},
     "validation": {"queries": 1, "episodes": 1},
     "test": {"queries": 1, "episodes": 2, "unknown": 0},  # an interval needs two episodes
 }
 
 
 def check_numbers(config: ConfigDict, names: Collection[str] = ()) -> None:
-    """Checks the ways, shots, queries and episodes of all splits, and the risk.
+    """Checks the ways, shots, queries and episodes of all splits, the steps, and the risk.
 
     Args:
       config: of a run.

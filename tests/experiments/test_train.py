@@ -193,7 +193,15 @@ def test_evaluation_refuses_impossible_numbers_before_anything_is_read(
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("validation.queries", 0), ("validation.episodes", 0), ("train.queries", -1)]
+    ("key", "value"),
+    [
+        ("validation.queries", 0),
+        ("validation.episodes", 0),
+        ("train.queries", -1),
+        ("train.chunk", 0),
+        ("train.tasks", 0),
+        ("train.patience", -1),
+    ],
 )
 def test_training_refuses_impossible_numbers(finished, tmp_path, key, value):
     config = finished[0].copy_and_resolve_references()
