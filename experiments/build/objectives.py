@@ -49,6 +49,8 @@ OWN |= dict.fromkeys(GENERATE, "generation")
 BY_TRIPLETS = ("triangular",)
 # Learners that take gradient steps.
 STEPS = tuple(name for name in LEARNERS if name not in {*EMBEDS, *GENERATE, *TUNED, "imputed"})
+# Objectives that need no queries, as every row of an episode asks.
+ALL_ASK = ("leave_one_out", "supervised", "ranking", "reptile")
 # The learners that an objective can train, where it cannot train all.
 TRAINS = {
     "leave_one_out": AS_METRIC,
@@ -75,7 +77,7 @@ def training(
         trained, as when parameters are restored.
 
     Raises:
-      ValueError: if the objective cannot train the learner.
+      ValueError: if the objective cannot train the learner, or has no query to train it by.
     """
     default = "ranking" if config.learner == "metric" and _by_triplets(config) else "episodic"
     own = OWN.get(config.learner, default)
@@ -89,6 +91,12 @@ def training(
         raise ValueError(
             f"config.objective={name!r} trains the learners {', '.join(learners)} and not "
             f"config.learner={config.learner!r}: set one of them to its default"
+        )
+    if config.train.steps and not config.train.queries and name not in ALL_ASK:
+        raise ValueError(
+            f"config.train.queries=0 leaves nothing to learn to the objective {name!r} of "
+            f"config.learner={config.learner!r}: ask for 1 or more, or for one of the objectives "
+            f"{', '.join(ALL_ASK)}"
         )
     return make(config, model, train)
 

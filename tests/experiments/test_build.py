@@ -199,6 +199,15 @@ def test_objectives_that_train_a_head_refuse_a_learner_without(objective):
         build.training(config, build.model(config), None)
 
 
+def test_only_objectives_of_which_every_row_asks_do_without_queries():
+    config = emoji.get_config()
+    config.train.queries = 0
+    with pytest.raises(ValueError, match=r"config\.train\.queries=0 leaves nothing to learn"):
+        build.training(config, build.model(config), None)
+    config.objective = "leave_one_out"
+    build.training(config, build.model(config), None)
+
+
 def test_a_model_may_begin_with_adapters_beside_a_base_that_stays():
     config = grocery_recipes.get_config()
     config.base.update(steps=1, begins="low_rank")
