@@ -29,11 +29,15 @@ def folders(config: ConfigDict) -> dict[str, ConfigDict]:
     """Folder -> the config of its run, of which each seed has one.
 
     Raises:
-      ValueError: if seeds of such models cannot be trained as one program.
+      ValueError: if seeds of such models cannot be trained as one program, or none is trained.
     """
-    if config.base.steps or any(
-        variant.objective == build.DISTILLATION for variant in build.models(config).values()
-    ):
+    variants = build.models(config).values()
+    if not any(variant.train.steps for variant in variants):
+        raise ValueError(
+            f"config.seeds={config.seeds} are of training, and config.train.steps=0 trains no "
+            "model: set one of them to another value"
+        )
+    if config.base.steps or any(one.objective == build.DISTILLATION for one in variants):
         raise ValueError(
             f"config.seeds={config.seeds} trains models by themselves, and these have a base or a "
             "teacher, of each seed its own: set it to 1 and train the seeds by "

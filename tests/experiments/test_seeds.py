@@ -119,6 +119,13 @@ def test_seeds_that_cannot_be_one_program(whole, change):
         seeds.folders(config)
 
 
+def test_seeds_of_no_training_are_refused(whole):
+    config = whole[0].copy_and_resolve_references()
+    config.train.steps = 0
+    with pytest.raises(ValueError, match=r"config\.train\.steps=0 trains no model"):
+        train.train(config, whole[1])
+
+
 @pytest.mark.parametrize(("asked", "tasks", "each"), [(0, 1, 0), (2, 1, 1), (4, 6, 2)])
 def test_a_seed_is_tested_on_as_many_devices_as_divide_its_tasks(whole, asked, tasks, each):
     config = whole[0].copy_and_resolve_references()
