@@ -55,7 +55,7 @@ def briefly(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
         if called := re.findall(r"^(?:ValueError|OSError): (.*)", str(error), re.MULTILINE):
             raise SystemExit(f"{Path(sys.argv[0]).stem}: {called[-1]}") from error
         raise
-    except (ValueError, OSError, Diverged) as error:
+    except (ValueError, OSError, ImportError, Diverged) as error:
         raised = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
         if isinstance(error, OSError) or any(map(raised.is_relative_to, OURS)):
             raise SystemExit(f"{Path(sys.argv[0]).stem}: {error}") from error

@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         asked.test.update(missing=args.missing, patterns=args.patterns, corrupt=args.corrupt)
         asked.apart = asked.apart and not args.shared_groups
         lines = evaluate_run(args.workdir, trained, asked, args.models)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"{parser.prog}: {error}") from error
     print(tables.table(lines))
 

@@ -131,7 +131,7 @@ def sweep(runs: Sequence[Planned], workdir: Path, stop: Stop | None = None) -> d
         print(f"{run.name}:")
         try:
             train.train(run.config, workdir / run.name, stop)
-        except (ValueError, OSError, Diverged, SystemExit) as error:
+        except (ValueError, OSError, ImportError, Diverged, SystemExit) as error:
             failed[run.name] = str(error)
             print(f"{run.name} failed: {error}")
         jax.clear_caches()  # programs of other shapes, which would add up

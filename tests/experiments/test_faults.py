@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from experiments import build, command, evaluate, fitting, jobs, progress, results, stopping, train
 from fsjax.data.pool import make_pool
+from fsjax.pretrained.encoder import package_file
 from fsjax.training.checkpoint import Checkpoints
 from fsjax.training.loop import Diverged
 from fsjax.types import Pool
@@ -162,5 +163,7 @@ def test_errors_that_say_what_to_do_are_one_line_and_faults_keep_their_traceback
         command.briefly(lambda argv: results.read_lines(*argv), [tmp_path / "lines"])
     with pytest.raises(SystemExit, match="Is a directory"):
         command.briefly(lambda argv: results.read_lines(*argv), [tmp_path])
+    with pytest.raises(SystemExit, match="pip install --no-deps not-there"):
+        command.briefly(lambda argv: package_file(*argv), ["not-there", "file"])
     with pytest.raises(ValueError, match="cannot reshape"):
         command.briefly(lambda argv: np.zeros(3).reshape(2), [])

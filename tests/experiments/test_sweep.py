@@ -101,11 +101,12 @@ def test_all_runs_are_told_in_one_table_and_page(training, tmp_path, capsys):
     assert "mean of 3 seeds" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.parametrize("error", [Diverged, ImportError])
 def test_a_run_that_fails_takes_no_other_with_it_and_is_named_at_the_end(
-    training, tmp_path, capsys
+    training, tmp_path, capsys, error
 ):
     ends, begun = training
-    ends[1] = Diverged("the loss is no longer finite")
+    ends[1] = error("the loss is no longer finite")
     with pytest.raises(SystemExit, match="1 of 3 runs failed: smoke-seed=1"):
         ask(tmp_path)
     assert len(begun) == 3
