@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from absl import logging
+from jax.errors import JaxRuntimeError
 from ml_collections import ConfigDict
 
 from experiments import compiled, devices, report, stopping, tables, train
@@ -29,6 +30,8 @@ from experiments.stopping import Stop
 from fsjax.training.loop import Diverged
 
 TASK = "SLURM_ARRAY_TASK_ID"
+# What ends one run and no other; the one of jax is that its device has too little memory.
+FAILURES = (ValueError, OSError, ImportError, JaxRuntimeError, Diverged, SystemExit)
 
 
 class Planned(NamedTuple):
@@ -131,7 +134,7 @@ def sweep(runs: Sequence[Planned], workdir: Path, stop: Stop | None = None) -> d
         print(f"{run.name}:")
         try:
             train.train(run.config, workdir / run.name, stop)
-        except (ValueError, OSError, ImportError, Diverged, SystemExit) as error:
+        except FAILURES as error:
             failed[run.name] = str(error)
             print(f"{run.name} failed: {error}")
         jax.clear_caches()  # programs of other shapes, which would add up

@@ -1,6 +1,7 @@
 """Sweeps: what is planned, which runs go wrong, and that one report tells of all others."""
 
 import pytest
+from jax.errors import JaxRuntimeError
 
 from experiments import sweep
 from experiments.configs import emoji
@@ -101,7 +102,7 @@ def test_all_runs_are_told_in_one_table_and_page(training, tmp_path, capsys):
     assert "mean of 3 seeds" in (tmp_path / "report.html").read_text()
 
 
-@pytest.mark.parametrize("error", [Diverged, ImportError])
+@pytest.mark.parametrize("error", [Diverged, ImportError, JaxRuntimeError])
 def test_a_run_that_fails_takes_no_other_with_it_and_is_named_at_the_end(
     training, tmp_path, capsys, error
 ):
