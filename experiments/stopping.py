@@ -27,10 +27,15 @@ class Stopped(Exception):
 
 
 class Stop:
-    """What the models of a run, each in its thread, look at between chunks."""
+    """What the models of a run, each in its thread, look at between chunks.
 
-    def __init__(self):
-        self._asked = threading.Event()
+    Args:
+      outer: of several runs, of which this one is: asked, it stops this one too, but not the other
+        way round.
+    """
+
+    def __init__(self, outer: "Stop | None" = None):
+        self._asked, self._outer = threading.Event(), outer
         self.signal: signal.Signals | None = None  # that asked, if one did
 
     def ask(self, by: signal.Signals | None = None) -> None:
@@ -38,13 +43,17 @@ class Stop:
         self.signal = self.signal or by
         self._asked.set()
 
+    def is_asked(self) -> bool:
+        """Whether this process was asked to stop."""
+        return self._asked.is_set() or (self._outer is not None and self._outer.is_asked())
+
     def check(self) -> None:
         """Goes on unless it, or another process of the job, was asked to stop.
 
         Raises:
           Stopped: if one was.
         """
-        if hosts.any_of(self._asked.is_set()):
+        if hosts.any_of(self.is_asked()):
             raise Stopped
 
     def after_chunk(self, state: TrainState, metrics: Metrics) -> TrainState:

@@ -185,7 +185,7 @@ def train(
       SystemExit: if the directory cannot be written or holds a run of another config.
       Stopped: if it was stopped; run again, it goes on.
     """
-    workdir, stop = Path(workdir), stop or Stop()
+    workdir, stop = Path(workdir), Stop(stop)  # of its own: a failure stops no other run
     return _all_seeds(config, workdir, stop) if config.seeds > 1 else _one(config, workdir, stop)
 
 

@@ -5,6 +5,7 @@ from jax.errors import JaxRuntimeError
 
 from experiments import sweep
 from experiments.configs import emoji
+from experiments.stopping import Stop, Stopped, side_by_side
 from fsjax.training.loop import Diverged
 
 CONFIG = "experiments/configs/smoke.py"
@@ -131,3 +132,24 @@ def test_a_key_that_is_given_twice_is_named(training, tmp_path, again):
     with pytest.raises(SystemExit, match="seed is given twice"):
         ask(tmp_path, *again)
     assert not training[1]
+
+
+def test_of_the_models_of_a_run_that_fails_no_other_run_is_stopped(tmp_path, monkeypatch):
+    tested = []
+
+    def fails_at_first(config, workdir, stop):
+        def model(name):
+            if config.seed == 0:
+                raise Diverged("the loss is no longer finite")
+            tested.append(name)
+
+        list(side_by_side(model, ["a"], threads=1, stop=stop))
+
+    monkeypatch.setattr(sweep.train, "_one", fails_at_first)
+    runs = sweep.plan([CONFIG], {"seed": ["0", "1"]}, {})
+    stop = Stop()
+    assert list(sweep.sweep(runs, tmp_path, stop)) == ["smoke-seed=0"]
+    assert tested == ["a"]
+    stop.ask()
+    with pytest.raises(Stopped):
+        sweep.sweep(runs, tmp_path, stop)
