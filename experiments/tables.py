@@ -126,10 +126,11 @@ def _rows(chosen: Sequence[Line], kind: Kind) -> list[Row]:
                 column: [line for seed, line in by_seed.items() if seed in block]
                 for column, by_seed in columns.items()
             }
-            cells = {column: lines for column, lines in cells.items() if lines}
-            count = max(map(len, cells.values()), default=0)
+            count = max(map(len, cells.values()))
             if count < min(len(block), 2):
                 continue
+            # A mean of fewer seeds than the row tells is none of its figures.
+            cells = {column: lines for column, lines in cells.items() if len(lines) == count}
             tail = f"mean of {count} seeds" if len(block) > 1 else f"seed {block[0]}"
             rows.append(Row(f"{label} · {tail}" if len(seeds) > 1 else label, cells))
     return rows

@@ -44,6 +44,13 @@ def test_seeds_give_rows_of_their_own_and_a_mean_with_its_spread(result, compari
     assert cells(text, "attention - image · mean of 3 seeds") == ["+1.0 (+0.0..+2.0)"]
 
 
+def test_a_mean_of_seeds_is_of_all_that_its_row_tells(result, cells):
+    lines = [result(seed=seed, shots=shots) for seed, shots in ((0, 1), (1, 1), (0, 5))]
+    text = tables.table(lines)
+    assert cells(text, "attention · mean of 2 seeds")[1] == "-"
+    assert cells(text, "attention · seed 0")[1] == "88.4 ± 0.6"
+
+
 def test_results_on_other_data_are_other_rows_and_no_rivals(result, cells):
     lines = [result(), result(accuracy=0.99, data="birds"), result("image", 0.7)]
     text = tables.table(lines)
