@@ -5,11 +5,11 @@ python -m experiments.report DIR ... [--out FILE]
 
 import argparse
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments import plots
-from experiments.runs import Line, Run, merge, read_runs
+from experiments.runs import Line, Run, merge, read_runs, told_apart
 from experiments.sections import learning, section
 from experiments.tables import (
     NOTHING,
@@ -53,9 +53,11 @@ def _summary(lines: Sequence[Line]) -> str:
     return text
 
 
-def _side_by_side(runs: Sequence[Run]) -> str:
+def _side_by_side(runs: Mapping[str, Run]) -> str:
     """How the models of all runs learned, in common figures."""
-    metrics = {f"{run.name}: {name}": run.metrics[name] for run in runs for name in run.metrics}
+    metrics = {
+        f"{of}: {name}": lines for of, run in runs.items() for name, lines in run.metrics.items()
+    }
     return f"<section><h2>Learning, all runs</h2>\n{learning(metrics, list(metrics))}</section>"
 
 
@@ -64,12 +66,13 @@ def page(runs: Sequence[Run]) -> str:
     lines = merge(runs)
     models = [line["model"] for line in lines if line.get("kind") in ("result", "missing")]
     order = list(dict.fromkeys([*models, *(name for run in runs for name in run.metrics)]))
-    title = html.escape("Few-shot results: " + ", ".join(r.name for r in runs))
+    named = dict(zip(told_apart([run.name for run in runs], runs), runs, strict=True))
+    title = html.escape("Few-shot results: " + ", ".join(named))
     parts = [f"<h1>{title}</h1>", f'<p class="lead">{html.escape(_summary(lines))}</p>']
     parts += map(as_html, grids(lines))
     if sum(bool(run.metrics) for run in runs) > 1:
-        parts.append(_side_by_side(runs))
-    parts += [section(run, order) for run in runs]
+        parts.append(_side_by_side(named))
+    parts += [section(name, run, order) for name, run in named.items()]
     return document(title, parts)
 
 

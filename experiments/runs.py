@@ -118,6 +118,14 @@ def read_lines(path: Path, needed: Sequence[str] = ()) -> list[Line]:
     return lines
 
 
+def told_apart(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """The names of runs, and the folders of those that share one."""
+    return [
+        name if names.count(name) == 1 else str(run.folder)
+        for name, run in zip(names, runs, strict=True)
+    ]
+
+
 def merge(runs: Sequence[Run]) -> list[Line]:
     """The lines of all runs, each with the name of its run.
 
@@ -130,11 +138,7 @@ def merge(runs: Sequence[Run]) -> list[Line]:
         again = run.config.get("seed") in seeds
         groups.setdefault(str(run.folder) if again else key, []).append(run)
     firsts = [group[0] for group in groups.values()]
-    names = [run.name.partition(f" {SEED}")[0] for run in firsts]
-    names = [
-        name if names.count(name) == 1 else str(run.folder)
-        for name, run in zip(names, firsts, strict=True)
-    ]
+    names = told_apart([run.name.partition(f" {SEED}")[0] for run in firsts], firsts)
     return [
         {**line, "run": name}
         for group, name in zip(groups.values(), names, strict=True)

@@ -262,10 +262,11 @@ def _settings(config: Mapping[str, Any]) -> str:
     )
 
 
-def section(run: Run, order: Sequence[str]) -> str:
+def section(name: str, run: Run, order: Sequence[str]) -> str:
     """All that the page tells of one run.
 
     Args:
+      name: of the run.
       run: as read; of what is missing, the section says so.
       order: all names of models of the page, so that each keeps its colour.
 
@@ -286,4 +287,4 @@ def section(run: Run, order: Sequence[str]) -> str:
         "The run": _facts(run),
     }
     body = "\n".join(f"<h3>{title}</h3>\n{text}" for title, text in parts.items() if text)
-    return f"<section><h2>{html.escape(run.name)}</h2>\n{body}</section>"
+    return f"<section><h2>{html.escape(name)}</h2>\n{body}</section>"

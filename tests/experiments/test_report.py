@@ -149,6 +149,15 @@ def test_page_of_several_runs_shows_how_all_of_them_learned(tmp_path, make_run):
     assert "Validation accuracy by minutes of training" in page
 
 
+def test_runs_in_folders_of_one_name_are_told_apart(tmp_path, make_run):
+    folders = [tmp_path / parent / "run" for parent in ("one", "two")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    page = report.page([read_run(make_run(folder)) for folder in folders])
+    for folder in folders:
+        assert f"{folder}: image 0." in page and f"<h2>{folder}</h2>" in page
+
+
 def test_command_writes_three_files_and_prints_the_table(tmp_path, capsys, make_bare):
     run = make_bare(tmp_path / "run")
     report.main([str(run), "--out", str(tmp_path / "deep" / "page.html")])
