@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, devices, dividing, jobs, teaching
+from experiments import build, dealer, devices, dividing, jobs, seeds, teaching
 from experiments.names import setting
 from fsjax.data.pool import make_pool
 from fsjax.training.state import train_chunk
@@ -29,6 +29,8 @@ def plan(config: ConfigDict) -> str:
     Raises:
       ValueError: as `experiments.train.train`, if config and data do not fit.
     """
+    if config.seeds > 1:
+        seeds.folders(config)  # refuses what cannot be one program
     tables = build.tables(config)
     pools = {s: devices.everywhere(config, make_pool(tables[s])) for s in build.HELD_OUT}
     pools["train"] = dividing.training_pool(config, tables["train"])
@@ -89,9 +91,9 @@ def _intended(config: ConfigDict) -> list[str]:
     asked = dealer.episode_settings(config)
     (training,), (validation,) = asked["train"], asked["validation"]
     tests = ", ".join(map(setting, asked["test"]))
-    seeds = [f"{config.seeds} seeds in one program, of each what is said above"]
+    several = [f"{config.seeds} seeds in one program, of each what is said above"]
     return [
-        *(seeds if config.seeds > 1 else []),
+        *(several if config.seeds > 1 else []),
         f"on {number} of {jax.device_count()} devices ({jax.default_backend()})",
         f"trains on {config.train.tasks} tasks a step, {setting(training)}",
         f"validates and saves every {config.train.chunk} steps, on {config.validation.episodes} "

@@ -39,3 +39,6 @@ def test_what_training_refuses_is_refused(tmp_path, write_npz, small):
     config.update(learner="maml", compare="", modalities="tabular", fusion="plain")
     with pytest.raises(ValueError, match="learned for 4 ways"):
         dry_run.plan(config)
+    config.update(learner="metric", compare="taught", seeds=2)
+    with pytest.raises(ValueError, match=r"config\.seeds=2 trains models by themselves"):
+        dry_run.plan(config)
