@@ -1,6 +1,6 @@
 """Whether the numbers of a config are such that there are episodes, and steps that end."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from ml_collections import ConfigDict
 
@@ -34,6 +34,12 @@ def check_numbers(config: ConfigDict, names: Collection[str] = ()) -> None:
                 raise ValueError(f"config.{split}.{key}={given} must be {number} or more")
     if not 0 <= (risk := config.test.risk) < 1:
         raise ValueError(f"config.test.risk is a share of answers, from 0 to below 1, not {risk}")
+    settings = config.test.settings
+    if not settings or not all(isinstance(one, Sequence) and len(one) == 2 for one in settings):
+        raise ValueError(
+            f"config.test.settings={settings} must be pairs of ways and shots, one or more, as "
+            "((5, 1), (5, 5)), or ((5, 1),) for one"
+        )
     untold = [
         name
         for name, variant in models(config).items()
