@@ -9,7 +9,6 @@ Results are added to the run's results.jsonl, and the report is made again.
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from experiments import (
 )
 from experiments.configs.emoji import get_config
 from experiments.names import check_name
+from experiments.runs import read_config
 from fsjax.data.pool import make_pool
 
 
@@ -39,14 +39,14 @@ def load_config(workdir: str | Path) -> ConfigDict:
     """The config of a run.
 
     Raises:
-      ValueError: if the folder holds no run, or those of several seeds.
+      ValueError: if the folder holds no run, or those of several seeds, or it is damaged.
     """
-    path = Path(workdir) / "config.json"
-    if not path.exists():
+    settings = read_config(Path(workdir))
+    if not settings:
         raise ValueError(f"{workdir} holds no run: there is no config.json; train one there first")
     # Keys that the run's version did not know yet have their default.
     config = get_config()
-    config.update(json.loads(path.read_text()))
+    config.update(settings)
     if config.seeds > 1:
         raise ValueError(
             f"{workdir} holds runs of {config.seeds} seeds: name one of them, as "

@@ -12,8 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.configs.emoji import get_config
 from experiments.names import setting
-from experiments.runs import read_lines
+from experiments.runs import read_config, read_lines
 
 
 def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -78,17 +79,31 @@ def _part(path: Path) -> Iterator[Path]:
 def open_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
     """Notes the config in the work directory, or checks that it is one of the same config.
 
+    Keys that the run's version did not know yet had their default.
+
     Raises:
       SystemExit: if it holds a run of another config; says what to do.
+      ValueError: if its config is damaged.
     """
     settings = json.loads(json.dumps(config))
-    path = workdir / "config.json"
-    if path.exists() and (old := json.loads(path.read_text())) != settings:
-        raise SystemExit(
-            f"{workdir} holds a run of another config: {difference(old, settings)}; name another "
-            "with --workdir, or give the config that it was made with"
-        )
-    write_json(path, settings)
+    if old := read_config(workdir):
+        defaults = plain(get_config())
+        if unlike := difference(*(_filled(each, defaults) for each in (old, settings))):
+            raise SystemExit(
+                f"{workdir} holds a run of another config: {unlike}; name another with --workdir, "
+                "or give the config that it was made with"
+            )
+    write_json(workdir / "config.json", settings)
+
+
+def _filled(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings, with the defaults of the keys that they lack."""
+    parts = {
+        key: _filled(settings[key], default)
+        for key, default in defaults.items()
+        if isinstance(default, Mapping) and isinstance(settings.get(key), Mapping)
+    }
+    return {**defaults, **settings, **parts}
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:

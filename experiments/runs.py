@@ -63,20 +63,31 @@ def read_run(folder: Path) -> Run:
             f"{folder} is not the work directory of a run: it has neither config.json nor "
             "results.jsonl; name a folder made by `python -m experiments.train --workdir DIR`"
         )
-    settings, arrays = {}, {}
+    settings, arrays = read_config(folder), {}
     try:
-        part = config
-        if part.exists():
-            settings = dict(json.loads(part.read_text("utf-8")))
-        part = inspection
-        if part.exists():
-            with np.load(part) as file:
+        if inspection.exists():
+            with np.load(inspection) as file:
                 arrays = dict(file)
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{part} is damaged ({error}); remove it, or run again") from error
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{inspection} is damaged ({error}); remove it, or run again") from error
     logs = sorted(folder.glob("models/*/metrics.jsonl"))
     metrics = {log.parent.name: read_lines(log, ("step",)) for log in logs}
     return Run(folder, settings, read_lines(folder / "results.jsonl"), metrics, arrays)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config of a run; empty if there is none.
+
+    Raises:
+      ValueError: if it is damaged; says what to do.
+    """
+    path = folder / "config.json"
+    try:
+        return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+    except (ValueError, TypeError, OSError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); remove it and train the run again, which writes it anew"
+        ) from error
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:

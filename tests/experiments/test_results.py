@@ -1,6 +1,11 @@
 """What a run leaves in its files."""
 
-from experiments.results import append_new
+import json
+
+import pytest
+
+from experiments.configs.emoji import get_config
+from experiments.results import append_new, open_workdir, plain
 from experiments.runs import read_lines
 
 
@@ -10,3 +15,20 @@ def test_a_line_that_is_there_is_not_added_again(tmp_path):
     append_new(path, [line])
     append_new(path, [line | {"seconds": 2.0}, line | {"shots": (1, 5)}])
     assert [found["shots"] for found in read_lines(path)] == [[1, 3], [1, 5]]
+
+
+def test_a_run_of_an_earlier_version_had_the_defaults_of_keys_that_it_did_not_know(tmp_path):
+    config, path = plain(get_config()), tmp_path / "config.json"
+    held = {key: value for key, value in config.items() if key != "low_rank"}
+    held["train"] = {key: value for key, value in config["train"].items() if key != "warp"}
+    path.write_text(json.dumps(held))
+    with pytest.raises(SystemExit, match=r"of another config: train\.warp was 0\.0 and is 0\.1;"):
+        open_workdir(tmp_path, config | {"train": config["train"] | {"warp": 0.1}})
+    open_workdir(tmp_path, config)
+    assert json.loads(path.read_text()) == config
+
+
+def test_a_damaged_config_is_named_with_the_way_out(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is damaged .*; remove it and train"):
+        open_workdir(tmp_path, plain(get_config()))
