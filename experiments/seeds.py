@@ -2,7 +2,8 @@
 
 A run with `config.seeds=8` trains the models of eight runs, of the seeds `config.seed` and the
 seven after it. Their folders, `seed=0` and so on, are what `config.seed=0` would have left, up to
-rounding; the checkpoints of all together lie above them.
+rounding; the checkpoints of all together lie above them. With `config.train.patience` all go on
+until none has improved for so long, where each alone may have stopped before.
 """
 
 import math

@@ -174,7 +174,9 @@ def get_config() -> ConfigDict:
                 # adam | muon: orthogonal updates of the network's dense and 3x3 kernels, Adam's
                 # with Nesterov momentum of all else, at one rate
                 "optimizer": "adam",
-                "patience": 0,  # validations without improvement before it stops; 0: never
+                # Validations without improvement before it stops, of several seeds all at once;
+                # 0: never.
+                "patience": 0,
             },
             "validation": {"ways": 20, "shots": 1, "queries": 2, "episodes": 200},
             "test": {
