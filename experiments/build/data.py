@@ -133,7 +133,11 @@ def _standardised(config: ConfigDict) -> tuple[str, ...]:
 
 
 def located(path: str) -> str:
-    """A path that is not there as it is, in the folder that the variable FSJAX_DATA names."""
+    """A path that is not there as it is, in the folder that the variable FSJAX_DATA names.
+
+    A ~ at its beginning is the user's home, which shells leave within --config.data.path=~/FILE.
+    """
+    path = os.path.expanduser(path)
     there = os.path.join(os.environ.get("FSJAX_DATA", ""), path)
     return there if path and not os.path.exists(path) and os.path.exists(there) else path
 

@@ -68,6 +68,12 @@ def test_data_that_are_not_here_are_looked_for_in_the_folder_of_the_variable(fol
         build.tables(config_of(folder.name, f"{folder.name}/splits.json"))
 
 
+def test_a_path_may_begin_in_the_home_of_the_user(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert build.data.located("~/things.csv") == "/home/ada/things.csv"
+    assert build.data.located("") == ""
+
+
 def test_training_classes_alone_are_mirrored(folder):
     config = config_of(folder, str(folder / "splits.json"))
     config.data.reflections = True
