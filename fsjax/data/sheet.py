@@ -102,7 +102,7 @@ def open_folder(path: str | Path, *, label: str = "label") -> Sheet:
     """The files of a folder as cells: paths of images and sounds, and the lines of texts.
 
     Files of different kinds and one name, as in a.png, a.wav and a.txt, are a row. A text of
-    several lines is a row for each.
+    several lines is a row for each, a further file of a kind, as a.webp is, one of its own.
 
     Args:
       path: a folder of class folders, or else of files without labels. Hidden files, and files
@@ -139,7 +139,7 @@ def _add(found: dict[tuple, dict[str, str]], root: Path, file: Path) -> None:
     kind, folder = kind_of(file), file.parent.relative_to(root)
     cells = read_lines(file) if kind == "text" else [str(file.relative_to(root))]
     key = (str(folder), file.stem)
-    if len(cells) > 1 or kind in found.get(key, ()):
+    if len(cells) > 1 or kind in found.get((*key, 0), ()):
         key = (str(folder), file.name)  # a row of its own
     for number, cell in enumerate(cells):
         found.setdefault((*key, number), {})[kind] = cell

@@ -227,6 +227,14 @@ def test_a_folder_is_a_sheet_in_which_files_of_one_name_are_a_row(folder):
         open_folder(folder / "none")
 
 
+def test_no_file_of_a_folder_is_lost_to_another_of_its_name(folder):
+    for name in ("1.png", "1.PNG", "1.jpg", "1.wav"):
+        (folder / "flat").mkdir(exist_ok=True)
+        (folder / "flat" / name).write_bytes(b"")
+    sheet = open_folder(folder / "flat")
+    assert sheet.rows == [["1.PNG", "1.wav"], ["1.jpg", ""], ["1.png", ""]]
+
+
 def test_queries_may_lack_a_modality_but_not_half_of_it(folder):
     support = find_modalities(open_csv(write(folder, HEADER, *ROWS)), skip=("label",))
     few = open_csv(write(folder, "photo,more", "a.png,1"))
