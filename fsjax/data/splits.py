@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def read_splits(path: str | Path) -> dict[str, tuple[str, ...]]:
     """
     try:
         lists = json.loads(Path(path).read_text("utf-8"))
-        splits = {_LONG.get(split, split): tuple(names) for split, names in lists.items()}
+        splits = {_LONG.get(split, split): _names(names) for split, names in lists.items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(
             f"{path} does not hold lists of class names by split ({error}); write it as "
@@ -99,6 +100,12 @@ def read_splits(path: str | Path) -> dict[str, tuple[str, ...]]:
         raise ValueError(f"{path} has splits {', '.join(splits)}; expected {', '.join(FRACTIONS)}")
     check_splits(splits)
     return splits
+
+
+def _names(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{names!r:.40} is no list of names in quotes")
+    return tuple(names)
 
 
 def check_splits(splits: Splits) -> None:

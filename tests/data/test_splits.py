@@ -92,6 +92,8 @@ def test_splits_are_read_from_lists_of_names(tmp_path):
         ("{", "does not hold lists"),
         ("[1]", "does not hold lists"),
         ('{"train": 1}', "does not hold lists"),
+        ('{"train": "a", "val": ["b"], "test": ["c"]}', "'a' is no list of names in quotes"),
+        ('{"train": [1, 2], "val": [3], "test": [4]}', "1, 2. is no list of names in quotes"),
         ('{"train": ["a"], "test": ["b"]}', "expected train, validation, test"),
         ('{"train": ["a"], "val": ["b"], "test": ["a"]}', "share 1 classes, 'a'"),
     ],
