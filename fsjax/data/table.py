@@ -123,7 +123,8 @@ def standardise(tables: Mapping[str, Table], names: tuple[str, ...]) -> dict[str
         for name in set(names) & set(source.values):
             if is_stored(source.values[name]):
                 raise ValueError(f"{name!r} is streamed, and cannot be standardised: leave it out")
-            seen = source.values[name][source.present[name] > 0].astype(np.float32)
+            # Sums of many rows are not held by float32.
+            seen = source.values[name][source.present[name] > 0].astype(np.float64)
             deviation = seen.std(0)
             # One that differs by rounding alone does not vary.
             varies = deviation > 1e-5 * np.abs(seen).max(0)

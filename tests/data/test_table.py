@@ -91,3 +91,13 @@ def test_values_are_standardised_by_what_was_observed_in_training_alone():
     np.testing.assert_allclose(values["train"][:2], [[-1, 0], [1, 0]])
     np.testing.assert_allclose(values["test"][:2], [[1, 0], [3, 0]])
     np.testing.assert_array_equal(found["train"].sources["s"].values["y"], x)
+
+
+def test_statistics_of_many_rows_and_of_large_numbers_are_not_rounded_away():
+    drawn = np.random.default_rng(0).normal(size=(200_000, 2))
+    x = np.float32(1000 + drawn) * np.float32([1, 1e15])
+    x = np.concatenate([x, np.full((len(x), 1), 0.1, np.float32)], axis=1)
+    train = Table(("a",), {"s": rows({"x": x}, np.zeros(len(x)))}, {})
+    found = standardise({"train": train}, ("x",))["train"].sources["s"].values["x"]
+    np.testing.assert_allclose(found.mean(0, dtype=float), 0, atol=1e-4)
+    np.testing.assert_allclose(found.std(0, dtype=float), [1, 1, 0], atol=1e-4)
