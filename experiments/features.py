@@ -154,15 +154,20 @@ def of_those_there(
     return z
 
 
-def read_for(encoder: Pretrained, seconds: float) -> jax.ShapeDtypeStruct:
+def read_for(
+    encoder: Pretrained, seconds: float, row: jax.ShapeDtypeStruct | None = None
+) -> jax.ShapeDtypeStruct:
     """A row as it is to be read for a published encoder.
 
     Args:
       encoder: any.
       seconds: of a sound, for one that hears waves.
+      row: as rows were read in training, whose size it then has, if that is known.
     """
     if encoder.modality == "audio":
-        return jax.ShapeDtypeStruct((round(seconds * encoder.rate),), np.int16)
+        shape = row.shape if row else (round(seconds * encoder.rate),)
+        return jax.ShapeDtypeStruct(shape, np.int16)
     if encoder.modality == "image":
-        return jax.ShapeDtypeStruct((SIZES.image, SIZES.image, 3), np.uint8)
-    return jax.ShapeDtypeStruct((SIZES.text,), np.int32)
+        shape = row.shape if row else (SIZES.image, SIZES.image, 3)
+        return jax.ShapeDtypeStruct(shape, np.uint8)
+    return jax.ShapeDtypeStruct(row.shape if row else (SIZES.text,), np.int32)

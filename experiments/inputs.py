@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from experiments import build, dealer, results
 from fsjax.data.csv_table import BANDS
 from fsjax.data.files import Sizes
-from fsjax.data.table import Table
+from fsjax.data.table import Scale
 from fsjax.types import Inputs, Pool, Source
 
 DECIBELS = 70.0  # between 0 and 255, where frames are bytes as those of emoji
@@ -24,35 +24,45 @@ class Noted(NamedTuple):
     """The training classes of a run without their rows."""
 
     classes: int
+    read: Mapping[str, jax.ShapeDtypeStruct]  # modality -> one row as it was read
+    scales: Mapping[str, Scale]  # of the modalities that are standardised
     rows: Mapping[str, jax.ShapeDtypeStruct]  # modality -> one row
     side: Mapping[str, jax.ShapeDtypeStruct]  # modality -> the description of one class
 
 
-def note(workdir: Path, train: Table) -> None:
+def note(workdir: Path, data: build.Data) -> None:
     """Writes what the rows of the training classes look like to the run's inputs.json."""
-    results.write_json(workdir / "inputs.json", _described(train))
+    results.write_json(workdir / "inputs.json", _described(data))
 
 
-def _described(train: Table) -> dict[str, Any]:
+def _described(data: build.Data) -> dict[str, Any]:
     def each(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         return {name: [list(x.shape[1:]), str(x.dtype)] for name, x in arrays.items()}
 
+    train = data.tables["train"]
     rows = {name: x for source in train.sources.values() for name, x in source.values.items()}
-    return {"classes": len(train.classes), "rows": each(rows), "side": each(train.side)}
+    return {
+        "classes": len(train.classes),
+        "read": {name: [list(row.shape), str(row.dtype)] for name, row in data.read.items()},
+        "scales": {name: [x.tolist() for x in scale] for name, scale in data.scales.items()},
+        "rows": each(rows),
+        "side": each(train.side),
+    }
 
 
 def noted(workdir: Path, config: ConfigDict) -> Noted:
     """What the rows of a run look like; of a run of a version that did not note it, by its data."""
     path = workdir / "inputs.json"
-    if path.exists():
-        read = json.loads(path.read_text())
-    else:
-        read = _described(build.tables(config)["train"])
+    found = json.loads(path.read_text()) if path.exists() else {}
+    if "scales" not in found and (not found or config.data.standardise):
+        found = _described(build.prepared(config))
 
     def each(arrays: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
         return {name: jax.ShapeDtypeStruct(*described) for name, described in arrays.items()}
 
-    return Noted(read["classes"], each(read["rows"]), each(read["side"]))
+    scales = {m: Scale(*map(np.array, x)) for m, x in found.get("scales", {}).items()}
+    read, rows, side = (each(found.get(key, {})) for key in ("read", "rows", "side"))
+    return Noted(found["classes"], read, scales, rows, side)
 
 
 def shapes(inputs: Noted, config: ConfigDict) -> Pool:

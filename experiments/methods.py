@@ -13,6 +13,7 @@ from experiments.evaluate import load_config
 from experiments.features import SIZES, embed_of, of_those_there, read_for
 from experiments.names import check_name, parse_names
 from fsjax.data.files import Sizes
+from fsjax.data.table import scaled
 from fsjax.encoders.multimodal import Multimodal, as_network, calibrate
 from fsjax.fusion.pooled import Plain
 from fsjax.heads import prototype
@@ -110,7 +111,9 @@ def of_run(workdir: str | Path, name: str | None = None) -> Method:
     known = inputs.noted(workdir, trained)
     rows = {modality: known.rows[modality] for modality in parse_names(config.modalities)}
     encoders = {m: x for m, x in build.encoders(config).items() if m in rows}
-    read = rows | {m: read_for(encoder, config.data.seconds) for m, encoder in encoders.items()}
+    whole = {m: known.read[m] for m in known.scales if m in rows and len(rows[m].shape) > 1}
+    read = rows | whole
+    read |= {m: read_for(x, config.data.seconds, known.read.get(m)) for m, x in encoders.items()}
     rate = max((encoder.rate for encoder in encoders.values()), default=0)
     model = build.model(config)
     if build.is_told(config):
@@ -130,7 +133,9 @@ def of_run(workdir: str | Path, name: str | None = None) -> Method:
         values = dict(some.values)
         for m, encoder in encoders.items():
             values[m] = of_those_there(partial(cache.features, encoder), some, m)
-        values = {m: inputs.alike(np.asarray(values[m]), row, m) for m, row in rows.items()}
+        taken = read | {m: rows[m] for m in encoders}
+        values = {m: inputs.alike(np.asarray(values[m]), row, m) for m, row in taken.items()}
+        values |= {m: scaled(values[m], by) for m, by in known.scales.items() if m in rows}
         return encode(Inputs(values, {m: some.present[m] for m in rows}))
 
     def params(support: Support) -> Params:

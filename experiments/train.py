@@ -78,10 +78,11 @@ def begin(config: ConfigDict, workdir: Path, stop: Stop) -> Iterator[Begun]:
       Stopped: if it was stopped while it trained a base.
     """
     order, threads = teaching.in_order(config), workers(config)
-    tables = build.tables(config)
+    data = build.prepared(config)
+    tables = data.tables
     with lock.held(workdir), Board(quiet=not hosts.is_first()) as board:
         results.open_workdir(workdir, results.plain(config))
-        inputs.note(workdir, tables["train"])
+        inputs.note(workdir, data)
         pools = {s: devices.everywhere(config, make_pool(tables[s])) for s in build.HELD_OUT}
         pools["train"] = dividing.training_pool(config, tables["train"])
         run = Begun(config, workdir, order, threads, tables, pools, None, board, stop)

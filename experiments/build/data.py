@@ -3,8 +3,9 @@
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 
 from experiments.build.conditions import check_conditions
@@ -82,8 +83,21 @@ def _waves(data: ConfigDict) -> dict[str, int]:
     return {"wave": round(data.seconds * data.rate), "sample_rate": data.rate}
 
 
+class Data(NamedTuple):
+    """The data of a run, and what was done to rows before a model sees them."""
+
+    tables: dict[str, table.Table]  # by split
+    read: Mapping[str, jax.ShapeDtypeStruct]  # modality -> a row as it was read
+    scales: Mapping[str, table.Scale]  # of the modalities that are standardised
+
+
 def tables(config: ConfigDict, names: Collection[str] = ()) -> dict[str, table.Table]:
-    """Split -> table of the data that a config names, with the modalities that it names.
+    """Split -> table of the data that a config names, as of `prepared`."""
+    return prepared(config, names).tables
+
+
+def prepared(config: ConfigDict, names: Collection[str] = ()) -> Data:
+    """The data that a config names, with the modalities that it names.
 
     Args:
       config: of a run.
@@ -109,8 +123,17 @@ def tables(config: ConfigDict, names: Collection[str] = ()) -> dict[str, table.T
     check_conditions(config, parts["test"])
     # Embedded before they are split, rows are the same to the cache in whatever split they are.
     parts = _parts(config, embedded(whole, frozen)) if frozen else parts
-    parts = table.standardise(parts, _standardised(config))
-    return {s: pool.on_host(part) for s, part in parts.items()} if config.data.stream else parts
+    scales = table.scales(parts["train"], _standardised(config))
+    parts = {split: table.standardise(part, scales) for split, part in parts.items()}
+    if config.data.stream:
+        parts = {split: pool.on_host(part) for split, part in parts.items()}
+    sources = whole.sources.values()
+    read_as = {
+        name: jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
+        for source in sources
+        for name, x in source.values.items()
+    }
+    return Data(parts, read_as, scales)
 
 
 def _parts(config: ConfigDict, whole: table.Table) -> dict[str, table.Table]:

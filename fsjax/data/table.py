@@ -25,6 +25,13 @@ class Table(NamedTuple):
     side: Mapping[str, np.ndarray]  # modality -> [C, ...] class descriptions; may be empty
 
 
+class Scale(NamedTuple):
+    """Of the values of a modality, number by number."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
 def rows(
     values: Mapping[str, np.ndarray | Stored],
     labels: np.ndarray,
@@ -105,21 +112,21 @@ def take_modalities(table: Table, names: tuple[str, ...], side: tuple[str, ...] 
     )
 
 
-def standardise(tables: Mapping[str, Table], names: tuple[str, ...]) -> dict[str, Table]:
-    """Values less their mean over the training rows, in units of their standard deviation there.
+def scales(train: Table, names: tuple[str, ...]) -> dict[str, Scale]:
+    """What values are standardised by: of the rows observed of the training classes.
 
     Args:
-      tables: split -> table; the statistics are those of "train" alone, of the rows observed.
-      names: of the modalities to change; a value that does not vary in training becomes zero.
+      train: the training classes.
+      names: of modalities.
 
     Returns:
-      split -> table, the modalities named as float32.
+      modality -> its scale; the deviation of a value that does not vary is infinite.
 
     Raises:
       ValueError: if rows of one of them are stored elsewhere.
     """
-    moments = {}
-    for source in tables["train"].sources.values():
+    found = {}
+    for source in train.sources.values():
         for name in set(names) & set(source.values):
             if is_stored(source.values[name]):
                 raise ValueError(f"{name!r} is streamed, and cannot be standardised: leave it out")
@@ -128,20 +135,22 @@ def standardise(tables: Mapping[str, Table], names: tuple[str, ...]) -> dict[str
             deviation = seen.std(0)
             # One that differs by rounding alone does not vary.
             varies = deviation > 1e-5 * np.abs(seen).max(0)
-            moments[name] = seen.mean(0), np.where(varies, deviation, np.inf)
+            found[name] = Scale(seen.mean(0), np.where(varies, deviation, np.inf))
+    return found
+
+
+def standardise(table: Table, by: Mapping[str, Scale]) -> Table:
+    """A table whose values are standardised by the `scales` of their modalities, as float32."""
 
     def change(source: Rows) -> Rows:
         values = {
-            name: _scaled(x, *moments[name]) if name in moments else x
-            for name, x in source.values.items()
+            name: scaled(x, by[name]) if name in by else x for name, x in source.values.items()
         }
         return source._replace(values=values)
 
-    return {
-        split: each._replace(sources={name: change(s) for name, s in each.sources.items()})
-        for split, each in tables.items()
-    }
+    return table._replace(sources={name: change(s) for name, s in table.sources.items()})
 
 
-def _scaled(x: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
-    return ((x - mean) / deviation).astype(np.float32)
+def scaled(x: np.ndarray, scale: Scale) -> np.ndarray:
+    """Values [N, ...] less the mean, in units of the deviation, as float32."""
+    return ((x - scale.mean) / scale.deviation).astype(np.float32)

@@ -7,7 +7,7 @@ import pytest
 
 from fsjax.data.pool import make_pool, on_host
 from fsjax.data.stored import Stored, fetched, loaded, read, stored
-from fsjax.data.table import Table, rows, standardise, take_classes
+from fsjax.data.table import Table, rows, scales, take_classes
 from fsjax.episodes.sample import sample_tasks
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 2, 2, 3)).astype(np.uint8)
@@ -78,7 +78,7 @@ def test_large_rows_alone_are_left():
 
 def test_what_cannot_be_is_said():
     with pytest.raises(ValueError, match="'image' is streamed, and cannot be standardised"):
-        standardise({"train": table_of(in_store(PIXELS))}, ("image",))
+        scales(table_of(in_store(PIXELS)), ("image",))
     ragged = stored(2, lambda i: PIXELS[0, : 2 - i])
     with pytest.raises(ValueError, match=r"row 1 has shape \(1, .* first has \(2, 2, 3\)"):
         np.asarray(ragged)

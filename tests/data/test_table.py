@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsjax.data.table import Table, modalities, rows, standardise, take_classes, take_modalities
+from fsjax.data.table import (
+    Table,
+    modalities,
+    rows,
+    scales,
+    standardise,
+    take_classes,
+    take_modalities,
+)
 
 CLASSES = ("ant", "bee", "cow", "doe")
 
@@ -85,7 +93,8 @@ def test_values_are_standardised_by_what_was_observed_in_training_alone():
     seen = rows({"x": x, "y": x}, [0, 0, 0])
     seen = seen._replace(present=seen.present | {"x": np.array([1, 1, 0], np.float32)})
     train, test = (Table(("a",), {"s": part}, {}) for part in (seen, rows({"x": x + 2}, [0, 0, 0])))
-    found = standardise({"train": train, "test": test}, ("x",))
+    by = scales(train, ("x",))
+    found = {"train": standardise(train, by), "test": standardise(test, by)}
     values = {split: found[split].sources["s"].values["x"] for split in found}
     assert values["train"].dtype == values["test"].dtype == np.float32
     np.testing.assert_allclose(values["train"][:2], [[-1, 0], [1, 0]])
@@ -98,6 +107,6 @@ def test_statistics_of_many_rows_and_of_large_numbers_are_not_rounded_away():
     x = np.float32(1000 + drawn) * np.float32([1, 1e15])
     x = np.concatenate([x, np.full((len(x), 1), 0.1, np.float32)], axis=1)
     train = Table(("a",), {"s": rows({"x": x}, np.zeros(len(x)))}, {})
-    found = standardise({"train": train}, ("x",))["train"].sources["s"].values["x"]
+    found = standardise(train, scales(train, ("x",))).sources["s"].values["x"]
     np.testing.assert_allclose(found.mean(0, dtype=float), 0, atol=1e-4)
     np.testing.assert_allclose(found.std(0, dtype=float), [1, 1, 0], atol=1e-4)

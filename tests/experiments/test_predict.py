@@ -29,7 +29,7 @@ from experiments import (
 )
 from experiments.configs import own
 from fsjax.data.pool import make_pool
-from fsjax.data.table import Table, rows
+from fsjax.data.table import Table, rows, take_classes
 from fsjax.heads import soft_kmeans
 from fsjax.learners import metric
 from fsjax.pretrained import Pretrained
@@ -435,7 +435,7 @@ def begin_untrained(config, workdir, modality):
     config.encoders[modality] = "raw"
     config.train.steps = 0
     results.write_json(workdir / "config.json", results.plain(config))
-    inputs.note(workdir, build.tables(config)["train"])
+    inputs.note(workdir, build.prepared(config))
 
 
 def test_a_model_that_was_not_trained_takes_its_scale_from_the_support_set(run, tmp_path):
@@ -480,12 +480,27 @@ def test_a_run_on_frozen_features_sees_files_through_its_encoder(folder, seen, t
     config.train.steps = 0
     results.write_json(tmp_path / "config.json", results.plain(config))
     embedded = rows({"image": np.zeros((3, 3), np.float32)}, np.arange(3))
-    inputs.note(tmp_path, Table(CLASSES, {"rows": embedded}, {}))
+    train = Table(CLASSES, {"rows": embedded}, {})
+    size = jax.ShapeDtypeStruct((112, 112, 3), np.uint8)
+    inputs.note(tmp_path, build.Data({"train": train}, {"image": size}, {}))
     shown = folder / "shown.csv"
     shown.write_text("photo,label\n" + "20_0.png,dark\n220_0.png,light\n")
     found = ask(folder, "shown.csv", "--workdir", tmp_path, support="shown.csv")
     assert [row["predicted"] for row in found] == [row["label"] for row in found]
-    assert seen["image"].shapes == [(2, 160, 160, 3)]
+    assert seen["image"].shapes == [(2, 112, 112, 3)]
+
+
+def test_rows_are_standardised_as_those_of_the_run(run, tmp_path):
+    config = run[0].copy_and_resolve_references()
+    config.update(modalities="tabular", fusion="plain", distance="cosine")
+    config.data.standardise = "tabular"
+    config.train.steps = 0
+    results.write_json(tmp_path / "config.json", results.plain(config))
+    data = build.prepared(config)
+    inputs.note(tmp_path, data)
+    raw = take_classes(build.read(config), data.tables["train"].classes).sources["rows"]
+    found = methods.of_run(tmp_path).embed(Inputs(raw.values, raw.present)).values["tabular"]
+    np.testing.assert_array_equal(found, data.tables["train"].sources["rows"].values["tabular"])
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,8 @@ def test_a_run_hears_files_at_the_rate_and_length_of_its_encoder(folder, heard, 
     config.train.steps = 0
     results.write_json(tmp_path / "config.json", results.plain(config))
     embedded = rows({"audio": np.zeros((2, 2), np.float32)}, np.arange(2))
-    inputs.note(tmp_path, Table(tuple(PITCHES), {"rows": embedded}, {}))
+    train = Table(tuple(PITCHES), {"rows": embedded}, {})
+    inputs.note(tmp_path, build.Data({"train": train}, {}, {}))
     method = methods.of_run(tmp_path)
     assert method.sizes == Sizes(sample_rate=RATE, wave=round(0.1 * RATE))
     assert asked(folder, workdir=tmp_path)[0] == ["high"] * 3 + ["low"] * 3
