@@ -99,7 +99,8 @@ def read_npz(
         the classes are then the labels that occur, sorted.
 
     Returns:
-      A table of one source, "rows", with the arrays as they are in the file.
+      A table of one source, "rows", with the arrays as they are in the file; one number a row, [N],
+      is [N, 1].
 
     Raises:
       FileNotFoundError: if there is no such file.
@@ -122,5 +123,6 @@ def read_npz(
     if group:
         _check_length(path, group, arrays[group], len(label))
         _, member = np.unique(_flat(path, group, arrays[group]), return_inverse=True)
-    values = {name: arrays[key] for name, key in modalities.items()}
+    found = {name: arrays[key] for name, key in modalities.items()}
+    values = {name: x[:, None] if x.ndim == 1 else x for name, x in found.items()}
     return Table(tuple(classes), {"rows": rows(values, place, member)}, {})

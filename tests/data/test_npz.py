@@ -40,6 +40,12 @@ def test_read_npz_pairs_rows(tmp_path, arrays):
     assert read_arrays(tmp_path, arrays).sources["rows"].group.tolist() == [*range(6)]
 
 
+def test_a_number_a_row_is_a_table_of_one_column(tmp_path, arrays):
+    arrays["leaf"] = arrays["leaf"][:, 0]
+    found = read_arrays(tmp_path, arrays).sources["rows"].values["tabular"]
+    np.testing.assert_array_equal(found, arrays["leaf"][:, None])
+
+
 @pytest.mark.parametrize("dtype", [str, "S3"])
 def test_labels_may_be_strings(tmp_path, arrays, dtype):
     arrays["cls"] = arrays["names"][arrays["cls"]].astype(dtype)
