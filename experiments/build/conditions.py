@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.names import check_name, parse_names, pick
@@ -178,7 +177,7 @@ def check_conditions(config: ConfigDict, test: Table) -> None:
         if condition.corrupted:
             _, how, *_ = _parse_corruption(condition.text, names)
             values = next(
-                np.asarray(rows.values[condition.corrupted])
+                rows.values[condition.corrupted]
                 for rows in test.sources.values()
                 if condition.corrupted in rows.values
             )

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from experiments import build, conditions, dealer, report, results, scoring, tables, train
+from experiments.build.conditions import check_conditions
 from experiments.build.conditions import conditions as parse
 from experiments.configs import emoji
 from experiments.runs import read_run
 from fsjax.data.pool import make_pool
+from fsjax.data.stored import stored
+from fsjax.data.table import Rows, Table
 from fsjax.evaluation.present import best_present
 
 MODELS = ("plain", "image", "tabular")
@@ -240,3 +243,19 @@ def test_rows_that_a_model_cannot_see_are_padding_in_training_and_in_a_plain_tes
     assert plain["accuracy"] == pytest.approx(same["accuracy"])
     (unknown,) = (line for line in more if line["kind"] == "open_set")
     assert np.isfinite([plain["nll"], plain["ece"], unknown["auroc"]]).all()
+
+
+def test_streamed_rows_are_not_read_to_see_whether_they_can_be_corrupted():
+    opened = []
+
+    def picture(number):
+        opened.append(number)
+        return np.zeros((3, 3, 1), np.uint8)
+
+    values = {"image": stored(4, picture), "tabular": np.zeros((4, 2), np.float32)}
+    ones, each = dict.fromkeys(values, np.ones(4, np.float32)), np.arange(4)
+    test = Table(("a", "b"), {"rows": Rows(values, ones, each % 2, each)}, {})
+    check_conditions(config_of("", corrupt="image:noise:1.0"), test)
+    with pytest.raises(ValueError, match="cannot be corrupted so"):
+        check_conditions(config_of("", corrupt="image:bytes:0.5"), test)
+    assert opened == [0]  # the first, which all others look like
