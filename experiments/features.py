@@ -95,11 +95,11 @@ EMBEDS: dict[str, Embed] = {
 PUBLISHED = {
     "image": ("efficientnet_lite0", {"image": 160}),
     "audio": ("soundnet", WAVES),
-    "text": ("minilm", {"text": 1024}),
+    "text": ("minilm", {"text": build.READ}),
 }
 # What SoundNet was taught by is no speech: its features stand beside those that tell words apart.
 BESIDE = ("audio",)
-SIZES = Sizes(image=160, text=1024, **WAVES)  # that serve all of these
+SIZES = Sizes(image=160, text=build.READ, **WAVES)  # that serve all of these
 FEATURES = ("published", "plain")
 
 

@@ -33,13 +33,17 @@ from fsjax.pretrained.soundnet import RATE as SOUNDNET_RATE
 DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
     "emoji": lambda data: emoji(),
     "folder": lambda data: files.read_folder(
-        data.path, image_size=data.image_size, stream=data.stream, **_waves(data)
+        data.path,
+        image_size=data.image_size,
+        text_length=data.text_length,
+        stream=data.stream,
+        **_waves(data),
     ),
     "csv": lambda data: csv_table.read_csv(
         data.path,
         columns=parse_pairs(data.columns),
         label=data.label,
-        sizes=files.Sizes(image=data.image_size, **_waves(data)),
+        sizes=files.Sizes(image=data.image_size, text=data.text_length, **_waves(data)),
         stream=data.stream,
     ),
     "omniglot": lambda data: omniglot.read_omniglot(data.path, size=data.image_size),
@@ -52,6 +56,7 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
         label=data.label,
         parts=parse_names(data.parts),
         image_size=data.image_size,
+        text_length=data.text_length,
         stream=data.stream,
     ),
 }
@@ -72,6 +77,8 @@ PRETRAINED: dict[str, Callable[[], pretrained.Pretrained]] = {
     "ast": pretrained.ast,
     "soundnet": pretrained.soundnet,
 }
+# Those of texts, and the bytes that they are given of one.
+READERS, READ = ("minilm", "clip_text"), 1024
 # Of those that hear waves: samples a second.
 RATES = {"ast": AST_RATE, "soundnet": SOUNDNET_RATE}
 
@@ -173,7 +180,7 @@ def read(config: ConfigDict) -> table.Table:
     """
     data = config.data.copy_and_resolve_references()
     with data.unlocked():
-        data.update(path=located(data.path), rate=_rate(config))
+        data.update(path=located(data.path), rate=_rate(config), text_length=_text_length(config))
     whole = named(DATA, data, "name")(data)
     described = parse_names(config.side) + parse_names(config.generation.side)
     whole = table.take_modalities(whole, parse_names(config.modalities), described)
@@ -183,6 +190,11 @@ def read(config: ConfigDict) -> table.Table:
             "config.side do not; name it there too, or take it out"
         )
     return whole
+
+
+def _text_length(config: ConfigDict) -> int:
+    """Bytes of a text in files, more of them for a frozen encoder."""
+    return READ if set(READERS) & set(parse_pairs(config.frozen).values()) else files.Sizes().text
 
 
 def _rate(config: ConfigDict) -> int:

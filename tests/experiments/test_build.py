@@ -20,6 +20,7 @@ from experiments.configs import (
     omniglot_maml,
     omniglot_papers,
     omniglot_pictures,
+    own,
 )
 from fsjax.data.omniglot import PARTS
 from fsjax.learners.maml import GradientLearner
@@ -72,6 +73,17 @@ def test_a_path_may_begin_in_the_home_of_the_user(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
     assert build.data.located("~/things.csv") == "/home/ada/things.csv"
     assert build.data.located("") == ""
+
+
+def test_a_frozen_encoder_reads_texts_that_are_longer_than_a_name(tmp_path):
+    long = "one thing of many that are described at length and begin alike: "
+    lines = [f"{name},{long}{what}" for name, what in (("a", "a fox"), ("b", "a key"))]
+    (tmp_path / "all.csv").write_text("\n".join(["label,text", *lines]))
+    config = own.get_config()
+    config.data.path = str(tmp_path / "all.csv")
+    config.update(modalities="text", frozen="text:minilm")
+    one, other = build.read(config).sources["rows"].values["text"]
+    assert one.shape == (1024,) and (one != other).any()
 
 
 def test_training_classes_alone_are_mirrored(folder):
