@@ -46,4 +46,5 @@ def parse_pairs(pairs: str) -> dict[str, str]:
     for pair in parse_names(pairs):
         if ":" not in pair:
             raise ValueError(f"{pair!r} in {pairs!r} is no pair: write {pair}:NAME")
-    return dict(pair.split(":", 1) for pair in parse_names(pairs))
+    split = (pair.split(":", 1) for pair in parse_names(pairs))
+    return {name.strip(): value.strip() for name, value in split}

@@ -65,7 +65,9 @@ def find_modalities(
 
 
 def _said(sheet: Sheet, name: str, column: str, skip: Sequence[str]) -> Modality:
-    columns = tuple(part.strip() for part in column.split("+"))
+    column = column.strip()
+    named = [column] if column in sheet.header else column.split("+")
+    columns = tuple(part.strip() for part in named)
     for part in columns:
         if part not in sheet.header or part in skip:
             near = difflib.get_close_matches(part, sheet.header, n=1)

@@ -100,6 +100,15 @@ def test_a_mapping_says_what_columns_are_and_leaves_the_others_unread(folder):
     np.testing.assert_array_equal(values["size"][0], [2, 1.5])
 
 
+def test_a_column_is_named_with_spaces_around_it_and_with_a_plus_in_it(folder):
+    sheet = open_csv(write(folder, "label,Q+A,Q", "a,why,1", "b,so,2"))
+    found = find_modalities(sheet, {"words": " Q+A ", "size": " Q"}, skip=("label",))
+    assert {name: (one.kind, one.columns) for name, one in found.items()} == {
+        "words": ("text", ("Q+A",)),
+        "size": ("numbers", ("Q",)),
+    }
+
+
 def test_groups_and_texts_in_files_are_read_and_blank_lines_are_not(folder):
     lines = ["label,group,notes", "a,x,words.txt", "", "b,y,words.txt", "a,x,words.txt", ""]
     rows = read(folder, *lines).sources["rows"]
