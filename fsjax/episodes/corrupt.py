@@ -63,9 +63,10 @@ def add_noise(key: Key, x: Array, present: Array, level: Array) -> Array:
     """Normal noise of `level` standard deviations of the modality, over all values of the rows."""
     rows = _rows(present, x)
     count = jnp.maximum(present.sum(), 1) * x[0].size
-    mean = jnp.where(rows, x, 0.0).sum() / count
-    variance = jnp.where(rows, jnp.square(x - mean), 0.0).sum() / count
-    return _like(x, x + level * jnp.sqrt(variance) * flat.normal(key, x.shape))
+    wide = x.astype(jnp.float32)
+    mean = jnp.where(rows, wide, 0.0).sum() / count
+    variance = jnp.where(rows, jnp.square(wide - mean), 0.0).sum() / count
+    return _like(x, wide + level * jnp.sqrt(variance) * flat.normal(key, x.shape))
 
 
 def add_noise_at_snr(key: Key, x: Array, present: Array, level: Array) -> Array:
@@ -121,7 +122,7 @@ def add_babble(key: Key, x: Array, present: Array, level: Array) -> Array:
     """
     there = _rows(present, x)
     step = DECIBELS if jnp.issubdtype(x.dtype, jnp.integer) else 1.0
-    heard = jnp.where(there, x, 0.0) * step
+    heard = jnp.where(there, x.astype(jnp.float32), 0.0) * step
     peak = heard.max((1, 2), keepdims=True)
     # Below the peak, so that powers neither overflow nor vanish.
     power = 10.0 ** ((heard - peak) / 10.0)

@@ -93,6 +93,15 @@ def test_bytes_of_sound_are_steps_of_decibels_and_one_row_alone_hears_nothing():
     np.testing.assert_array_equal(jitted["add_babble"](KEY, x, alone * 1.0, 0.0), x)
 
 
+@pytest.mark.parametrize("name", ["add_noise", "add_babble"])
+def test_values_of_half_precision_are_corrupted_as_those_of_single(name):
+    x = (150.0 + 40.0 * normal(ROWS, 50, 32)).astype(jnp.float16)
+    found = jitted[name](KEY, x, PRESENT, 1.0)
+    expected = jitted[name](KEY, x.astype(jnp.float32), PRESENT, 1.0)
+    assert found.dtype == jnp.float16
+    np.testing.assert_allclose(found[:-1], expected[:-1], rtol=1e-3, atol=0.1)
+
+
 def test_bytes_are_replaced_at_the_rate_and_padding_stays():
     x = jnp.asarray(RNG.integers(1, 257, size=(ROWS, 1000)), jnp.int32).at[:, 600:].set(0)
     for rate in (0.0, 0.3, 1.0):
