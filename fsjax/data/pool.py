@@ -138,7 +138,10 @@ def check_episodes(table: Table, *, ways: int, shots: int, queries: int, apart: 
       ValueError: if there are fewer classes than ways, or a class cannot be split; says which.
     """
     if len(table.classes) < ways:
-        raise ValueError(f"{ways} ways asked of a split with {len(table.classes)} classes")
+        raise ValueError(
+            f"{ways} ways asked of a split with {len(table.classes)} classes; ask for fewer, add "
+            "classes, or split them otherwise"
+        )
     for name, rows in table.sources.items():
         for label, title in enumerate(table.classes):
             groups = rows.group[rows.labels == label]

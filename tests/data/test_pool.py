@@ -107,7 +107,7 @@ def test_a_class_without_rows_is_named(labels):
 
 
 def test_too_few_classes_are_refused():
-    with pytest.raises(ValueError, match="4 ways asked of a split with 3 classes"):
+    with pytest.raises(ValueError, match="4 ways asked of a split with 3 classes; ask for fewer"):
         check_episodes(table_of(np.zeros(7)), ways=4, shots=1, queries=0, apart=False)
 
 
