@@ -62,15 +62,17 @@ def _heard(x: np.ndarray) -> np.ndarray:
     return _flat(out)
 
 
-def frames_of(waves: np.ndarray) -> np.ndarray:
-    """Waves [N, samples] int16 at `RATE` in log-mel frames of 20 ms: [N, 96, 32] in dB."""
-    first = check_waves(waves[:, : RATE * FRAMES // 50], "log-mel frames", RATE)
+def frames_of(waves: np.ndarray, frames: int) -> np.ndarray:
+    """Waves [N, samples] int16 at `RATE` in log-mel frames of 20 ms: [N, frames, 32] in dB."""
+    first = check_waves(waves[:, : RATE * frames // 50], "log-mel frames", RATE)
     low = sounds.resampled(first, RATE, LOW_RATE)
-    return np.stack([sounds.log_mel_frames(wave, LOW_RATE, FRAMES) for wave in low])
+    return np.stack([sounds.log_mel_frames(wave, LOW_RATE, frames) for wave in low])
 
 
 def _listened(waves: np.ndarray) -> np.ndarray:
-    return _heard(frames_of(waves))
+    """The first `FRAMES` from where a sound begins, wherever that is."""
+    frames = frames_of(waves, max(FRAMES, waves.shape[1] * 50 // RATE))
+    return _heard(frames)[:, : FRAMES * frames.shape[2]]
 
 
 def _ngrams(codes: np.ndarray) -> np.ndarray:

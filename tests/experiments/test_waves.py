@@ -1,5 +1,7 @@
 """Files of sounds through encoders that hear waves: in training data, in predictions, in a run."""
 
+import itertools
+
 import numpy as np
 import pytest
 import soundfile
@@ -118,6 +120,15 @@ def test_both_kinds_of_features_weigh_the_same(heard):
     z = features.embed_of("audio", "published")[0].embed(waves.astype(np.int16))
     np.testing.assert_allclose(np.linalg.norm(z[:, :2], axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(z[:, 2:], axis=1), 1, atol=1e-5)
+
+
+def test_a_sound_is_heard_wherever_in_its_file_it_begins():
+    waves = np.zeros((4, 5 * RATE), np.int16)
+    for wave, (pitch, begin) in zip(waves, itertools.product(PITCHES, (0, 3 * RATE)), strict=True):
+        wave[begin : begin + RATE] = 10000 * tone(PITCHES[pitch], 1.0, RATE)
+    z = features.embed_of("audio", "plain")[0].embed(waves)
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    np.testing.assert_allclose(z @ z.T, np.kron(np.eye(2), np.ones((2, 2))), atol=0.1)
 
 
 def test_frames_of_a_table_are_compared_as_they_are():
