@@ -44,7 +44,7 @@ def propagation(*, neighbours: int = 20, alpha: float = 0.9, length: float = 0.3
         rows = jnp.concatenate([support, z])
         exists = jnp.concatenate([y.any(-1), jnp.ones(len(z), bool)])
         distances = squared_euclidean(rows, rows) * jnp.exp(-2 * params["log_length"])
-        spread = _normalised(_edges(distances, exists, neighbours))
+        spread = _spread(-0.5 * distances, _kept(distances, exists, neighbours))
         known = jnp.concatenate([y, jnp.zeros((len(z), y.shape[1]), y.dtype)])
         labels = jnp.linalg.solve(jnp.eye(len(rows)) - alpha * spread, known)[len(support) :]
         return jnp.log(jnp.maximum(labels, jnp.finfo(labels.dtype).tiny))
@@ -52,18 +52,22 @@ def propagation(*, neighbours: int = 20, alpha: float = 0.9, length: float = 0.3
     return Head(init, fit, score)
 
 
-def _edges(distances: Array, exists: Array, neighbours: int) -> Array:
-    """exp(-d / 2) between neighbours [N, N], symmetric, zero on the diagonal and to padding."""
+def _kept(distances: Array, exists: Array, neighbours: int) -> Array:
+    """Whether there is an edge [N, N]: between neighbours, to no row itself and to no padding."""
     n = len(distances)
     joined = exists[:, None] & exists & ~jnp.eye(n, dtype=bool)
     near = jnp.where(joined, -distances, -jnp.inf)
     least = jax.lax.top_k(near, min(neighbours, n))[0][:, -1:]
-    kept = joined & ((near >= least) | (near >= least.T))
-    return jnp.where(kept, jnp.exp(-0.5 * jnp.where(joined, distances, 0.0)), 0.0)
+    return joined & ((near >= least) | (near >= least.T))
 
 
-def _normalised(edges: Array) -> Array:
-    """D^-1/2 edges D^-1/2 with D the sums of rows; a row without edges stays without."""
-    degree = edges.sum(1)
-    root = jax.lax.rsqrt(jnp.where(degree > 0, degree, 1.0))
-    return root[:, None] * edges * root
+def _spread(logs: Array, kept: Array) -> Array:
+    """D^-1/2 exp(logs) D^-1/2 of the edges kept, D the sums of their rows.
+
+    By logarithms, since the edges of a row far from all others underflow, and derivatives of
+    D^-1/2 overflow long before.
+    """
+    least = jnp.finfo(logs.dtype).min / 4
+    degree = jax.nn.logsumexp(jnp.where(kept, logs, least), axis=1)
+    ratios = jnp.where(kept, logs - 0.5 * (degree[:, None] + degree), 0.0)
+    return jnp.where(kept, jnp.exp(ratios), 0.0)

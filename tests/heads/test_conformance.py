@@ -110,9 +110,9 @@ def test_parameters_do_not_see_padding(head):
     jax.tree.map(assert_close, padded, jax.jit(head.init)(KEY, z, y))
 
 
-def test_gradients_are_finite_when_all_embeddings_are_one(head):
+def test_gradients_are_finite_when_all_embeddings_are_one_and_when_they_have_grown(head):
     _, head, plain, _ = head
-    _, y = support(4, soft=False)
+    rows, y = support(4, soft=False)
     params = params_of(head, *support(4, soft=False))
 
     @jax.jit
@@ -120,9 +120,9 @@ def test_gradients_are_finite_when_all_embeddings_are_one(head):
     def gradients(params, z, queries):
         return jax.nn.log_softmax(plain(params, z, y, queries))[:, 0].sum()
 
-    for value in (0.0, 1.5):
-        z = jnp.full((6, 4), value)
-        assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(gradients(params, z, z)))
+    one, apart = ((z, z) for z in (jnp.zeros((6, 4)), jnp.full((6, 4), 1.5))), (rows, -rows)
+    for z, asked in (*one, *([s * x for x in apart] for s in (2.0, 10.0, 100.0))):
+        assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(gradients(params, z, asked)))
 
 
 def test_a_query_sees_the_others_only_where_the_head_is_transductive(head):
