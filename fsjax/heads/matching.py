@@ -43,6 +43,6 @@ def attention_logits(similarities: Array, y: Array) -> Array:
 
     A class without rows gets a logit so low that its probability is zero.
     """
-    given = y > 0
-    log_weight = jnp.where(given, jnp.log(jnp.where(given, y, 1.0)), jnp.finfo(y.dtype).min / 2)
+    given, least = y > 0, jnp.finfo(similarities.dtype).min / 2
+    log_weight = jnp.where(given, jnp.log(jnp.where(given, y, 1.0)), least)
     return jax.nn.logsumexp(similarities[:, :, None] + log_weight, axis=1)

@@ -103,6 +103,17 @@ def test_logits_are_the_same_without_jit(head):
     assert_close(plain(params, z, y, queries(4)), compiled(params, z, y, queries(4)))
 
 
+@pytest.mark.parametrize("labels", [np.int32, np.bool_])
+@pytest.mark.parametrize("features", [jnp.float32, jnp.bfloat16, jnp.float16])
+def test_labels_and_features_of_any_type_are_taken(head, labels, features):
+    _, head, plain, _ = head
+    z, y = support(4, soft=False)
+    z, y, asked = z.astype(features), y.astype(labels), queries(4).astype(features)
+    params = jax.eval_shape(head.init, KEY, z, y)
+    logits = jax.eval_shape(plain, params, z, y, asked)
+    assert logits.shape == (5, 3) and jnp.issubdtype(logits.dtype, jnp.floating)
+
+
 def test_parameters_do_not_see_padding(head):
     _, head, _, _ = head
     z, y = support(4, soft=False)
