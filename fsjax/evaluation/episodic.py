@@ -105,6 +105,9 @@ def is_transductive(
         # A loop, which is compiled once where two calls would be twice.
         both = jax.lax.map(lambda query: learner.predict(params, task, query), queries)
         logits, others = both[:, :half]
-        return (jnp.abs(logits - others) > 1e-4 * (1.0 + jnp.abs(logits).max())).any()
+        # Minus infinities, and logits that stand for them, are equal and no measure of the others.
+        changed = logits != others
+        sizes = jnp.where(changed & jnp.isfinite(logits), jnp.abs(logits), 0.0)
+        return (changed & (jnp.abs(logits - others) > 1e-4 * (1.0 + sizes.max()))).any()
 
     return bool(differ(params, episode))

@@ -88,6 +88,19 @@ def test_prototypes_are_inductive_and_centred_queries_transductive():
     assert is_transductive(centred(), PARAMS, episode)
 
 
+@pytest.mark.parametrize("least", [-jnp.inf, jnp.finfo(jnp.float32).min / 2])
+def test_a_class_that_is_no_answer_hides_nothing(least):
+    def without_first(learner):
+        def predict(*args, **options):
+            return learner.predict(*args, **options).at[:, 0].set(least)
+
+        return learner._replace(predict=predict)
+
+    episode = sample(KEY)
+    assert not is_transductive(without_first(PROTOTYPE), PARAMS, episode)
+    assert is_transductive(without_first(centred()), PARAMS, episode)
+
+
 def test_one_query_cannot_tell_whether_queries_share_information():
     episode = sample(KEY)
     query = jax.tree.map(lambda x: x[:1], episode.query)
