@@ -159,8 +159,7 @@ def _abstention(scored: Scored, settings: Mapping[str, int]) -> list[dict[str, A
         for split, key in (("validation", VALIDATION_KEY), ("test", TEST_KEY))
     )
     confidence, right = np.asarray(known).swapaxes(0, 1).reshape(2, -1)
-    given = np.isfinite(confidence)
-    least = least_confidence(confidence[given], right[given], risk)
+    least = least_confidence(confidence, right, risk)
     counts = answered(new, least)
     lines = []
     for kind, share in (("answered", share_answered), ("wrong", share_wrong)):

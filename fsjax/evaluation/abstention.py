@@ -32,15 +32,16 @@ def least_confidence(confidence: np.ndarray, right: np.ndarray, risk: float) -> 
     """The least confidence such that of the queries with it or more at most so many are wrong.
 
     Args:
-      confidence: [N] largest probabilities.
+      confidence: [N] largest probabilities; NaN of those that do not count, as of `confidences`.
       right: [N] 1 or 0.
       risk: share of wrong answers, in 0..1.
 
     Returns:
       One of the confidences, or infinity if at none of them so few are wrong.
     """
-    order = np.argsort(-np.asarray(confidence), kind="stable")
-    sure, right = np.asarray(confidence)[order], np.asarray(right, np.float64)[order]
+    confidence, right = np.asarray(confidence), np.asarray(right, np.float64)
+    order = np.argsort(-confidence, kind="stable")[: np.count_nonzero(~np.isnan(confidence))]
+    sure, right = confidence[order], right[order]
     wrong = np.cumsum(1 - right) / np.arange(1, len(right) + 1)
     # Of queries that are equally sure all are answered, or none.
     last = np.append(sure[1:] < sure[:-1], True)

@@ -27,6 +27,12 @@ def test_the_least_confidence_is_the_first_of_all_that_keep_the_risk(rows, risk)
     assert found == (kept[0] if kept else math.inf)
 
 
+def test_the_least_confidence_is_that_of_the_rows_that_count():
+    confidence, right = np.array([0.7, np.nan, 0.9, 0.8]), np.array([1, 0, 1, 1])
+    assert abstention.least_confidence(confidence, right, 0.0) == 0.7
+    assert abstention.least_confidence(confidence[1:2], right[1:2], 0.0) == math.inf
+
+
 @pytest.mark.parametrize("jit", [False, True])
 def test_confidences_are_the_largest_probabilities_of_rows_that_count(jit):
     logits = RNG.normal(size=(5, 3)).astype(np.float32)
