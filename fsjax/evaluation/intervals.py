@@ -25,11 +25,11 @@ def mean_ci95(x: np.ndarray) -> Interval:
       The mean and 1.96 standard errors.
 
     Raises:
-      ValueError: if there are fewer than two episodes.
+      ValueError: if there are fewer than two episodes, or not one figure for each.
     """
-    x = np.asarray(x, np.float64)
-    if x.ndim != 1 or len(x) < 2:
-        raise ValueError(f"an interval needs the figures of two episodes or more, got {x.shape}")
+    x = _episodes(x)
+    if x.ndim != 1:
+        raise ValueError(f"a mean needs one figure for each episode, got {x.shape}")
     return Interval(float(x.mean()), float(Z95 * x.std(ddof=1) / np.sqrt(len(x))))
 
 
@@ -47,8 +47,11 @@ def bootstrap_ci95(
 
     Returns:
       1.96 standard deviations of the statistic over the draws.
+
+    Raises:
+      ValueError: if there are fewer than two episodes.
     """
-    x, rng = np.asarray(x, np.float64), np.random.default_rng(seed)
+    x, rng = _episodes(x), np.random.default_rng(seed)
     draws = (statistic(x[rng.integers(0, len(x), len(x))]) for _ in range(resamples))
     return float(Z95 * np.std(list(draws), ddof=1))
 
@@ -69,3 +72,10 @@ def paired_difference(a: np.ndarray, b: np.ndarray) -> Interval:
     if np.shape(a) != np.shape(b):
         raise ValueError(f"paired figures need the same episodes, got {np.shape(a)} {np.shape(b)}")
     return mean_ci95(np.asarray(a, np.float64) - np.asarray(b, np.float64))
+
+
+def _episodes(x: np.ndarray) -> np.ndarray:
+    x = np.asarray(x, np.float64)
+    if x.ndim < 1 or len(x) < 2:
+        raise ValueError(f"an interval needs the figures of two episodes or more, got {x.shape}")
+    return x

@@ -1,5 +1,7 @@
 """Intervals against the textbook and by simulation."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -43,8 +45,14 @@ def test_a_paired_difference_is_far_sharper_than_two_intervals():
 
 @pytest.mark.parametrize("x", [[0.5], [], [[0.1, 0.2]], 0.5])
 def test_fewer_than_two_episodes_have_no_interval(x):
-    with pytest.raises(ValueError, match="figures of two episodes or more"):
-        mean_ci95(x)
+    for interval in (mean_ci95, partial(bootstrap_ci95, np.mean)):
+        with pytest.raises(ValueError, match="figures of two episodes or more"):
+            interval(x)
+
+
+def test_a_mean_is_that_of_one_figure_for_each_episode():
+    with pytest.raises(ValueError, match=r"one figure for each episode, got \(2, 3\)"):
+        mean_ci95(np.zeros((2, 3)))
 
 
 def test_figures_of_other_episodes_cannot_be_paired():
