@@ -198,13 +198,20 @@ def calibrate(
         return network.apply(params, jax.tree.map(lambda x: x[i], batches), train=True)[1]
 
     number = len(next(iter(batches.present.values())))
-    moments = each_block(moments_of, number, mesh, params, batches)
+    moments = each_block(moments_of, number, mesh, params, jax.tree.map(jnp.asarray, batches))
     flat = flatten_dict(moments)
-    means = {path: x.mean(0) for path, x in flat.items() if path[-1] == "mean"}
+
+    def mean(path: tuple[str, ...], x: Array) -> Array:
+        """Over all batches, each weighted by those of its rows that x is of."""
+        rows = flat.get((*path[:-1], "rows"), jnp.ones(number))[:, None]
+        share = rows / jnp.where(rows.max() > 0, rows.max(), 1.0)
+        return (share * x).sum(0) / jnp.maximum(share.sum(), 1.0)
+
+    means = {path: mean(path, x) for path, x in flat.items() if path[-1] == "mean"}
     # The variance over all batches: mean of the variances plus variance of the means.
-    variances = {
-        path: x.mean(0) + flat[(*path[:-1], "mean")].var(0)
-        for path, x in flat.items()
-        if path[-1] == "var"
-    }
+    variances = {}
+    for path in (path for path in flat if path[-1] == "var"):
+        beside = (*path[:-1], "mean")
+        apart = jnp.square(flat[beside] - means[beside])
+        variances[path] = mean(path, flat[path]) + mean(path, apart)
     return unflatten_dict(flatten_dict(params, keep_empty_nodes=True) | means | variances)

@@ -115,12 +115,17 @@ class CalibratedNorm(nn.Module):
         affine = _Affine()
         if not train:
             return affine(x, stop_gradient(mean), stop_gradient(var), pool)
-        moments = weighted_moments(x, weight)
-        self.sow("stats", "mean", moments[0], reduce_fn=last, init_fn=lambda: None)
-        self.sow("stats", "var", moments[1], reduce_fn=last, init_fn=lambda: None)
-        return affine(x, *moments, pool)
+        return affine(x, *told_moments(self, x, weight), pool)
 
 
-def last(old: Array | None, new: Array) -> Array:
+def told_moments(module: nn.Module, x: Array, weight: Array) -> tuple[Array, Array]:
+    """The moments of x, sown by a module into "stats" beside the weight of the rows they are of."""
+    mean, var = weighted_moments(x, weight)
+    for name, value in (("mean", mean), ("var", var), ("rows", _of_all(weight.sum()))):
+        module.sow("stats", name, value, reduce_fn=_last, init_fn=lambda: None)
+    return mean, var
+
+
+def _last(old: Array | None, new: Array) -> Array:
     """What a statistic that is sown twice becomes."""
     return new

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from fsjax.encoders.layers import as_float, one_token
-from fsjax.encoders.norms import last, weighted_moments
+from fsjax.encoders.norms import told_moments
 from fsjax.types import Array, Tokens
 
 
@@ -67,9 +67,7 @@ class Standardised(nn.Module):
         mean = stop_gradient(self.param("mean", nn.initializers.zeros, (x.shape[-1],)))
         var = stop_gradient(self.param("var", nn.initializers.ones, (x.shape[-1],)))
         if train:
-            mean, var = weighted_moments(x, weight)
-            self.sow("stats", "mean", mean, reduce_fn=last, init_fn=lambda: None)
-            self.sow("stats", "var", var, reduce_fn=last, init_fn=lambda: None)
+            mean, var = told_moments(self, x, weight)
         # What is the same in all rows has a variance of rounding alone, and stays near zero.
         varies = var > 1e-12 * jnp.square(mean)
         x = (x - mean) * jnp.where(varies, jax.lax.rsqrt(jnp.where(varies, var, 1.0)), 1.0)

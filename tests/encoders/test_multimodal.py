@@ -18,7 +18,7 @@ from fsjax.encoders.multimodal import (
     multimodal,
 )
 from fsjax.encoders.norms import CalibratedNorm, SupportNorm
-from fsjax.encoders.tabular import MLP
+from fsjax.encoders.tabular import MLP, Standardised
 from fsjax.encoders.text import ByteTransformer
 from fsjax.fusion.attention import Attention
 from fsjax.fusion.centred import Centred
@@ -165,6 +165,18 @@ def test_calibration_writes_the_mean_and_variance_over_all_batches():
     np.testing.assert_array_equal(after["Dense_0"]["kernel"], dense["kernel"])
     affine = "_Affine_0"
     jax.tree.map(np.testing.assert_array_equal, norm[affine], before["CalibratedNorm_0"][affine])
+
+
+def test_calibration_weighs_batches_by_the_rows_that_have_the_modality():
+    network = multimodal({"sound": Standardised(MLP((), 3))}, Concat())
+    x = RNG.normal(5.0, 2.0, size=(3, ROWS, 4)).astype(np.float32)
+    there = np.zeros((3, ROWS), np.float32)
+    there[0, :2], there[1] = 1, 1  # and no row of the last batch
+    batches = Inputs({"sound": x}, {"sound": there})
+    params = network.init(KEY, jax.tree.map(lambda x: x[0], batches))
+    found = calibrate(network, params, batches)["encoders_sound"]
+    np.testing.assert_allclose(found["mean"], x[there > 0].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(found["var"], x[there > 0].var(0), rtol=1e-4)
 
 
 def test_features_less_their_mean_over_all_batches_once_it_is_known():
