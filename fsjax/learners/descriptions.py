@@ -9,11 +9,20 @@ from fsjax.types import Array, Inputs, Key, Network, Params
 
 
 def of_kind(side: Inputs, kind: str) -> Inputs:
-    """The descriptions of one kind; raises ValueError if classes have none of it."""
+    """The descriptions of one kind, zeros where they are absent, whatever stands there.
+
+    Raises:
+      ValueError: if classes have none of that kind.
+    """
     if kind not in side.values:
         there = ", ".join(side.values) or "none"
         raise ValueError(f"classes have no description {kind!r}; there is {there}")
-    return Inputs({kind: side.values[kind]}, {kind: side.present[kind]})
+    present = side.present[kind]
+
+    def kept(x: Array) -> Array:
+        return jnp.where(present.reshape(-1, *(1,) * (x.ndim - 1)) > 0, x, jnp.zeros_like(x))
+
+    return Inputs({kind: jax.tree.map(kept, side.values[kind])}, {kind: present})
 
 
 def init_places(key: Key, side: Mapping[str, Network], described: Inputs, features: int) -> Params:

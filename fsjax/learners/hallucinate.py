@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from fsjax.heads.prototype import class_means
+from fsjax.learners.descriptions import of_kind
 from fsjax.learners.embedding import embed, embed_in_turn
 from fsjax.types import (
     Array,
@@ -66,13 +67,17 @@ def by_prototype(prototypes: Array, side: Inputs) -> Condition:
 
 
 def by_side(modality: str) -> Describe:
-    """Classes known by descriptions alone, vectors [W, C] of a modality."""
-    return lambda prototypes, side: Condition(jnp.zeros_like(prototypes), side.values[modality])
+    """Classes known by descriptions alone, vectors [W, C] of a modality, zeros where absent."""
+    return lambda prototypes, side: Condition(
+        jnp.zeros_like(prototypes), of_kind(side, modality).values[modality]
+    )
 
 
 def by_both(modality: str) -> Describe:
-    """Classes known by prototypes and descriptions, vectors [W, C] of a modality."""
-    return lambda prototypes, side: Condition(prototypes, side.values[modality])
+    """Classes known by prototypes and descriptions, vectors [W, C] of a modality, zeros where
+    absent.
+    """
+    return lambda prototypes, side: Condition(prototypes, of_kind(side, modality).values[modality])
 
 
 def hallucinate(

@@ -1,6 +1,7 @@
 """Classes told apart by their descriptions alone."""
 
 from fsjax.heads.distances import cosine
+from fsjax.learners.descriptions import of_kind
 from fsjax.types import Array, Inputs, Key, Learner, Params, Support
 
 
@@ -13,7 +14,8 @@ def nearest_description(modality: str, side: str) -> Learner:
       side: name of the descriptions [W, D], in the same space.
 
     Returns:
-      A learner without parameters; logits are cosine similarities.
+      A learner without parameters; logits are cosine similarities, zero to a class without a
+      description.
     """
 
     def init(key: Key, support: Support) -> Params:
@@ -22,7 +24,7 @@ def nearest_description(modality: str, side: str) -> Learner:
     def adapt(
         params: Params, support: Support, *, key: Key | None = None, train: bool = False
     ) -> Array:
-        return support.side.values[side]
+        return of_kind(support.side, side).values[side]
 
     def predict(
         params: Params, task: Array, query: Inputs, *, key: Key | None = None, train: bool = False

@@ -7,10 +7,13 @@ import pytest
 
 from fsjax.encoders.multimodal import multimodal
 from fsjax.encoders.tabular import Raw
+from fsjax.encoders.transfer import passed_on
 from fsjax.fusion.pooled import Plain
 from fsjax.heads import prototype, ridge
-from fsjax.learners import described, metric, tip_adapter
+from fsjax.learners import am3, described, metric, tip_adapter
+from fsjax.learners.hallucinate import by_both, by_side
 from fsjax.learners.tip_adapter import choose
+from fsjax.learners.zero_shot import nearest_description
 from fsjax.types import Inputs, Support
 
 RNG = np.random.default_rng(0)
@@ -177,3 +180,33 @@ def test_what_they_cannot_take_is_said():
         jax.eval_shape(tip_adapter(raw("x"), {"icon": raw("icon")}).init, KEY, SUPPORT)
     with pytest.raises(ValueError, match="0 rows or more, not -1"):
         described(raw("x"), KINDS, prototype(), weight=-1)
+
+
+@pytest.mark.parametrize("make", [am3, described, lambda *parts: tip_adapter(*parts[:2])])
+def test_an_absent_description_is_not_seen_by_its_network_even_if_nan(make):
+    learner = make(raw("x"), {"words": passed_on("words")}, prototype())
+    support = Support(ROWS, LABELS, SIDE)
+    params = learner.init(KEY, support)
+
+    @jax.jit
+    def gradients(absent):
+        words = jnp.asarray(SIDE.values["words"]).at[1].set(absent)
+        side = Inputs({"words": words}, {"words": jnp.array([1.0, 0.0, 1.0])})
+
+        def loss(params):
+            task = learner.adapt(params, support._replace(side=side))
+            return jnp.sin(learner.predict(params, task, QUERY)).sum()
+
+        return jax.grad(loss)(params)
+
+    jax.tree.map(np.testing.assert_array_equal, gradients(jnp.nan), gradients(7.0))
+
+
+def test_descriptions_alone_give_no_nan_to_classes_without_one():
+    words = jnp.asarray(QUERY.values["x"][:WAYS]).at[1].set(jnp.nan)
+    side = Inputs({"words": words}, {"words": jnp.array([1.0, 0.0, 1.0])})
+    learner = nearest_description("x", "words")
+    logits = learner.predict({}, learner.adapt({}, Support(ROWS, LABELS, side)), QUERY)
+    assert np.isfinite(logits).all() and not logits[:, 1].any()
+    for describe in (by_side("words"), by_both("words")):
+        assert not describe(jnp.zeros((WAYS, D)), side).side[1].any()
