@@ -4,6 +4,7 @@ import math
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.lax import collapse
 
 from fsjax.encoders.layers import Conv3x3, ConvBlock
 from fsjax.encoders.norms import GroupNorm
@@ -34,7 +35,7 @@ class ConvRelation(nn.Module):
         each = jnp.ones(len(x))
         x = max_pool2x2(nn.relu(GroupNorm()(x, each, train=False)))
         x = ConvBlock(self.features, GroupNorm)(x, each, train=False)
-        x = nn.relu(nn.Dense(8)(x.reshape(len(x), -1)))
+        x = nn.relu(nn.Dense(8)(collapse(x, 1)))
         return nn.Dense(1)(x).reshape(pairs.shape[:2])
 
     def _maps(self, x: Array) -> Array:

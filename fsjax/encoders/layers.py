@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.lax import collapse
 
 from fsjax.encoders.convolution import conv3x3, conv3x3_stride2
 from fsjax.encoders.norms import CalibratedNorm
@@ -27,7 +28,7 @@ def as_image(x: Array) -> Array:
 
 def spatial_tokens(x: Array) -> Tokens:
     """Feature maps [B, H, W, D] as tokens [B, H * W, D], none of them padding."""
-    tokens = x.reshape(len(x), -1, x.shape[-1])
+    tokens = collapse(x, 1, 3)
     return Tokens(tokens, jnp.ones(tokens.shape[:2]))
 
 
@@ -38,7 +39,7 @@ def one_token(x: Array) -> Tokens:
 
 def flat_token(x: Array) -> Tokens:
     """Feature maps [B, H, W, D] as one token [B, 1, H * W * D], each place apart."""
-    return one_token(x.reshape(len(x), -1))
+    return one_token(collapse(x, 1))
 
 
 class Conv3x3(nn.Module):

@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.lax import stop_gradient
+from jax.lax import collapse, stop_gradient
 
 from fsjax.encoders.layers import as_float, one_token
 from fsjax.encoders.norms import told_moments
@@ -26,7 +26,7 @@ class MLP(nn.Module):
 
 
 def _at_unit_length(x: Array) -> Array:
-    flat = as_float(x).reshape(len(x), -1).astype(jnp.float32)
+    flat = collapse(as_float(x), 1).astype(jnp.float32)
     # The bound stands inside the root, whose derivative at 0 is infinite.
     return flat / jnp.sqrt(jnp.maximum(jnp.square(flat).sum(-1, keepdims=True), 1e-12))
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.lax import collapse
 
 from fsjax.fusion.attention import attend, masked_softmax, minus_log_length
 from fsjax.fusion.pooled import joined, mean_pool, presence, tell_shares
@@ -44,7 +45,8 @@ class CrossAttention(nn.Module):
         """
         shared = _shared(tokens, present, self.features)
         values, mask = (jnp.concatenate(x, axis=1) for x in zip(*shared.values(), strict=True))
-        split = values.reshape(*values.shape[:2], self.queries, -1)  # [B, L, queries, width]
+        width = self.features // self.queries
+        split = values.reshape(*values.shape[:2], self.queries, width)  # [B, L, queries, width]
         queries = self.param("queries", nn.initializers.zeros, split.shape[2:])
         keys = nn.LayerNorm(name="norm_keys")(split)
         logits = jnp.einsum("blqf,qf->bql", keys, queries) / jnp.sqrt(split.shape[-1])
@@ -54,7 +56,7 @@ class CrossAttention(nn.Module):
         owner = (jnp.arange(mask.shape[1]) >= lengths[:, None]).sum(0) - 1
         of_modality = (owner[:, None] == jnp.arange(len(shared))).astype(weights.dtype)
         tell_shares(self, tokens, weights.mean(1) @ of_modality)
-        return jnp.einsum("bql,blqf->bqf", weights, split).reshape(len(mask), -1)
+        return collapse(jnp.einsum("bql,blqf->bqf", weights, split), 1)
 
 
 class Bottleneck(nn.Module):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.lax import collapse
 
 from fsjax.fusion.pooled import WeightedSum, normed, presence
 from fsjax.types import Array, Tokens
@@ -48,4 +49,4 @@ def _side_by_side(places: Sequence[Array], there: Array) -> Array:
         jnp.pad(x / jnp.sqrt(x.shape[-1]), ((0, 0), (0, widest - x.shape[-1]))) for x in places
     ]
     stacked = jnp.stack(units, axis=1) * there[..., None]
-    return jnp.concatenate([stacked, there[..., None]], axis=-1).reshape(len(there), -1)
+    return collapse(jnp.concatenate([stacked, there[..., None]], axis=-1), 1)

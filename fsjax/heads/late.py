@@ -116,6 +116,6 @@ def _apart(z: Array, y: Array, modalities: int) -> tuple[Array, Array, Array]:
             f"{z.shape[-1]} features cannot be those of {modalities} modalities stacked: take the "
             "fusion Stacked and as many modalities as it has"
         )
-    places = z.reshape(len(z), modalities, -1).swapaxes(0, 1)
+    places = z.reshape(len(z), modalities, z.shape[-1] // modalities).swapaxes(0, 1)
     there = (places[..., -1] > 0).astype(z.dtype)
     return places[..., :-1], y * there[..., None], there

@@ -270,3 +270,12 @@ def test_rows_at_unit_length_are_encoded_alike_whatever_their_length():
     long, short = (module.apply({}, c * x, jnp.ones(ROWS)).values for c in (1e3, 1e-2))
     np.testing.assert_allclose(long, short, rtol=1e-5)
     np.testing.assert_allclose(long[:, 0], x / np.linalg.norm(x, axis=1)[:, None], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_no_rows_are_no_tokens(name):
+    make, x, shape = TINY[name]
+    module = make(NORMS["group"])
+    params = jax.eval_shape(module.init, KEY, x, jnp.ones(ROWS))
+    found = jax.eval_shape(module.apply, params, x[:0], jnp.ones(0))
+    assert found.values.shape == (0, *shape) and found.mask.shape == (0, shape[0])

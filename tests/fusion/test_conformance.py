@@ -276,3 +276,12 @@ def test_a_masked_softmax_is_numpys_over_what_is_kept(logits, mask):
     assert not np.any(ours[~kept])
     gradient = softmax_gradient(logits, mask)
     assert np.isfinite(gradient).all() and not np.any(gradient[~kept])
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_rows_are_no_features(name):
+    fusion = build.FUSIONS[name]()
+    params = jax.eval_shape(fusion.init, KEY, TOKENS, PRESENT)
+    none = jax.tree.map(lambda x: x[:0], (TOKENS, PRESENT))
+    found, whole = (jax.eval_shape(fusion.apply, params, *x) for x in (none, (TOKENS, PRESENT)))
+    assert found.shape == (0, whole.shape[1])

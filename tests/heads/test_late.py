@@ -102,3 +102,13 @@ def test_trust_is_the_variance_between_classes_over_an_estimate_of_that_within()
 def test_features_that_are_no_stack_of_the_modalities_are_refused():
     with pytest.raises(ValueError, match="3 modalities stacked"):
         late(prototype(), modalities=3).init(KEY, Z, LABELS)
+
+
+def test_no_queries_get_no_logits():
+    head = late(with_unknown(prototype()), modalities=2)
+
+    def logits():
+        params = head.init(KEY, Z, LABELS)
+        return head.score(params, head.fit(params, Z, LABELS), Q[:0])
+
+    assert jax.eval_shape(logits).shape == (0, 3)
