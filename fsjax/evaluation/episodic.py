@@ -40,7 +40,8 @@ def evaluate(
       learner: the few-shot method.
       params: its parameters.
       key: of the episodes.
-      sample: key -> one Episode, without a task axis.
+      sample: key -> one Episode, without a task axis; a `jax.tree_util.Partial`, as the functions
+        of `fsjax.episodes.sample` give it, since what it holds is an argument of the program.
       num_episodes: E.
       batch: episodes computed at once, by each device; it does not change which are drawn.
       figures: functions of logits and targets.
