@@ -28,7 +28,7 @@ class MLP(nn.Module):
 def _at_unit_length(x: Array) -> Array:
     flat = collapse(as_float(x), 1).astype(jnp.float32)
     # The bound stands inside the root, whose derivative at 0 is infinite.
-    return flat / jnp.sqrt(jnp.maximum(jnp.square(flat).sum(-1, keepdims=True), 1e-12))
+    return flat / jnp.sqrt(jnp.maximum(jnp.square(flat).sum(-1, keepdims=True), 1e-30))
 
 
 class Raw(nn.Module):

@@ -259,7 +259,7 @@ def test_texts_shorter_than_an_ngram_are_refused():
 
 
 def test_raw_rows_have_length_one_and_zeros_stay_zeros():
-    x = floats(4) * np.array([[1.0], [1e3], [0.0]], np.float32)
+    x = floats(4) * np.array([[1e-8], [1e3], [0.0]], np.float32)
     values = Raw().apply({}, x, jnp.ones(ROWS)).values[:, 0]
     np.testing.assert_allclose(np.linalg.norm(values, axis=1), [1, 1, 0], rtol=1e-5)
 
