@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 from jax.lax import collapse
 
 from fsjax.encoders.convolution import conv3x3, conv3x3_stride2
@@ -52,7 +53,8 @@ class Conv3x3(nn.Module):
     def __call__(self, x: Array) -> Array:
         """x [B, H, W, C] -> [B, H, W, features], or half of H and W with `conv3x3_stride2`."""
         shape = (3, 3, x.shape[-1], self.features)
-        return self.convolve(x, self.param("kernel", nn.initializers.he_normal(), shape))
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        return self.convolve(*promote_dtype(x, kernel))
 
 
 class ConvBlock(nn.Module):

@@ -272,6 +272,15 @@ def test_rows_at_unit_length_are_encoded_alike_whatever_their_length():
     np.testing.assert_allclose(long[:, 0], x / np.linalg.norm(x, axis=1)[:, None], rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.float16, jnp.bfloat16])
+@pytest.mark.parametrize("name", [name for name in TINY if TINY[name][1].dtype == np.float32])
+def test_integers_and_floats_of_half_precision_are_taken(name, dtype):
+    make, x, shape = TINY[name]
+    module = make(NORMS["calibrated"])
+    tokens, _ = jax.eval_shape(module.init_with_output, KEY, x.astype(dtype), jnp.ones(ROWS))
+    assert tokens.values.shape == (ROWS, *shape)
+
+
 @pytest.mark.parametrize("name", TINY)
 def test_no_rows_are_no_tokens(name):
     make, x, shape = TINY[name]
