@@ -26,7 +26,8 @@ def sighted(learner: Learner, modalities: Sequence[str]) -> Learner:
       modalities: that it sees, M of them.
 
     Returns:
-      The learner; the logit of a class that is no answer is minus infinity.
+      The learner, to be tested with: the logit of a class that is no answer is minus infinity,
+      which figures of `fsjax.evaluation` take for none, and of which training's losses are NaN.
     """
 
     def visible(inputs: Inputs) -> Array:
