@@ -191,7 +191,8 @@ def calibrate(
       mesh: of one axis, over whose devices the batches are divided.
 
     Returns:
-      The parameters, with the means and variances over all batches in their places.
+      The parameters, with the means and variances over all batches in their places, but for those
+      of layers that see none of the rows.
     """
 
     def moments_of(i: Array, params: Params, batches: Inputs) -> Stats:
@@ -201,11 +202,13 @@ def calibrate(
     moments = each_block(moments_of, number, mesh, params, jax.tree.map(jnp.asarray, batches))
     flat = flatten_dict(moments)
 
+    def rows(path: tuple[str, ...]) -> Array:
+        return flat.get((*path[:-1], "rows"), jnp.ones(number))
+
     def mean(path: tuple[str, ...], x: Array) -> Array:
         """Over all batches, each weighted by those of its rows that x is of."""
-        rows = flat.get((*path[:-1], "rows"), jnp.ones(number))[:, None]
-        share = rows / jnp.where(rows.max() > 0, rows.max(), 1.0)
-        return (share * x).sum(0) / jnp.maximum(share.sum(), 1.0)
+        share = rows(path) / jnp.maximum(rows(path).sum(), jnp.finfo(x.dtype).tiny)
+        return (share[:, None] * x).sum(0)
 
     means = {path: mean(path, x) for path, x in flat.items() if path[-1] == "mean"}
     # The variance over all batches: mean of the variances plus variance of the means.
@@ -214,4 +217,9 @@ def calibrate(
         beside = (*path[:-1], "mean")
         apart = jnp.square(flat[beside] - means[beside])
         variances[path] = mean(path, flat[path]) + mean(path, apart)
-    return unflatten_dict(flatten_dict(params, keep_empty_nodes=True) | means | variances)
+    before = flatten_dict(params, keep_empty_nodes=True)
+    written = {
+        path: jnp.where(rows(path).any(), x, before[path])
+        for path, x in (means | variances).items()
+    }
+    return unflatten_dict(before | written)

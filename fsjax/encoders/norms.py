@@ -44,14 +44,19 @@ def weighted_moments(x: Array, weight: Array) -> tuple[Array, Array]:
     places = tuple(range(1, x.ndim - 1))
     places_of_rows = _of_all(weight.sum()) * math.prod(x.shape[1:-1])
     total = jnp.maximum(places_of_rows, jnp.finfo(x.dtype).tiny)
+
+    def over_rows(x: Array) -> Array:
+        # At the highest precision: a large mean in fewer digits is no centre of small deviations.
+        weighted = jnp.matmul(weight.astype(x.dtype), x, precision="highest")
+        return _of_all(weighted) / total
+
     # Rows are weighted last: a weight inside the sum over places doubles the cost of its gradient.
-    weight = weight.astype(x.dtype)
-    mean = _of_all(weight @ x.sum(places)) / total
+    mean = over_rows(x.sum(places))
     # Two passes: E[x^2] - E[x]^2 loses all digits where the mean is large. The variance is
     # E[(x - c)^2] - (E[x] - c)^2 for any constant c: at c = E[x] the second term is zero, and
     # gradients of all orders are right with none through c, a pass over x that sums to zero.
     centre = stop_gradient(mean)
-    squares = _of_all(weight @ jnp.square(x - centre).sum(places)) / total
+    squares = over_rows(jnp.square(x - centre).sum(places))
     return mean, squares - jnp.square(mean - centre)
 
 

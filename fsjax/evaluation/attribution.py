@@ -59,7 +59,8 @@ def attribute(
         return figure(logits, episode.targets)
 
     worths = jax.vmap(worth)(jnp.asarray(subsets, jnp.float32))  # of none first, of all last
-    shapley = jnp.asarray(shapley_weights(len(names)), jnp.float32) @ worths
+    weights = jnp.asarray(shapley_weights(len(names)), jnp.float32)
+    shapley = jnp.matmul(weights, worths, precision="highest")
     # The first name is the highest binary digit of a subset's place.
     without = worths[-1 - 2 ** np.arange(len(names))[::-1]]
     each = (dict(zip(names, values, strict=True)) for values in (shapley, worths[-1] - without))

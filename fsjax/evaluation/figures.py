@@ -68,7 +68,8 @@ def reliability(logits: Array, targets: Array, bins: int = 15) -> Array:
     place = jnp.clip((confidence * bins).astype(jnp.int32), 0, bins - 1)
     rows = jnp.stack([jnp.ones_like(confidence), confidence, correct(logits, targets)])
     # where, not a product: an ignored row may be infinite.
-    return jnp.where(_given(targets) > 0, rows, 0.0) @ jax.nn.one_hot(place, bins)
+    counted = jnp.where(_given(targets) > 0, rows, 0.0)
+    return jnp.matmul(counted, jax.nn.one_hot(place, bins), precision="highest")
 
 
 def confusion(logits: Array, targets: Array) -> Array:

@@ -26,7 +26,7 @@ class Centred(nn.Module):
         z = self.fusion(tokens, present)
         mean = self.param("mean", nn.initializers.zeros, (z.shape[-1],))
         there = presence(tokens, present).max(1)
-        seen = (there @ z) / jnp.maximum(there.sum(), 1.0)
+        seen = jnp.matmul(there, z, precision="highest") / jnp.maximum(there.sum(), 1.0)
         self.sow("stats", "mean", seen, reduce_fn=_last, init_fn=lambda: None)
         return z - stop_gradient(mean)
 

@@ -3,6 +3,7 @@
 import chex
 import jax.numpy as jnp
 
+from fsjax.heads.product import product
 from fsjax.types import Array
 
 
@@ -20,7 +21,7 @@ def euclidean(a: Array, b: Array) -> Array:
 def cosine(a: Array, b: Array) -> Array:
     """One minus the cosine similarity, one where a row is zero: a [Q, D], b [W, D] -> [Q, W]."""
     chex.assert_rank([a, b], 2)
-    return 1.0 - unit(a) @ unit(b).T
+    return 1.0 - product(unit(a), unit(b).T)
 
 
 def _safe_sqrt(x: Array) -> Array:

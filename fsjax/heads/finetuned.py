@@ -9,6 +9,7 @@ import optax
 from fsjax.heads.distances import cosine as cosine_distance
 from fsjax.heads.distances import unit
 from fsjax.heads.linear import mean_power, row_weights, with_ones
+from fsjax.heads.product import product
 from fsjax.heads.prototype import class_means
 from fsjax.types import Array, Head
 
@@ -34,7 +35,7 @@ def linear(*, steps: int = 100, rate: float = 1.0, decay: float = 1e-3) -> Head:
     _check_steps(steps)
 
     def logits(weights: Array, z: Array) -> Array:
-        return with_ones(z) @ weights
+        return product(with_ones(z), weights)
 
     def fit(params, z, y):
         start = jnp.zeros((z.shape[1] + 1, y.shape[1]), jnp.result_type(z, y))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
 
+from fsjax.heads.product import product
 from fsjax.types import Array, Key, Params
 
 
@@ -45,7 +46,7 @@ def init_penalty_and_scale(penalty: float, scale: float) -> Callable[[Key, Array
 
 def score_linear(params: Params, weights: Array, z: Array) -> Array:
     """Logits [Q, W] of weights [D + 1, W] for z [Q, D], times the learned scale."""
-    return with_ones(z) @ weights * jnp.exp(params["log_scale"])
+    return product(with_ones(z), weights) * jnp.exp(params["log_scale"])
 
 
 def solve_ridge(x: Array, t: Array, penalty: Array) -> Array:
@@ -63,8 +64,8 @@ def solve_ridge(x: Array, t: Array, penalty: Array) -> Array:
     """
     rows, features = x.shape
     if rows < features:
-        return x.T @ solve(x @ x.T + penalty * jnp.eye(rows), t)
-    return solve(x.T @ x + penalty * jnp.eye(features), x.T @ t)
+        return product(x.T, solve(product(x, x.T) + penalty * jnp.eye(rows), t))
+    return solve(product(x.T, x) + penalty * jnp.eye(features), product(x.T, t))
 
 
 def solve(a: Array, b: Array) -> Array:

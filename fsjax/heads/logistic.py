@@ -13,6 +13,7 @@ from fsjax.heads.linear import (
     solve_ridge,
     with_ones,
 )
+from fsjax.heads.product import product
 from fsjax.types import Array, Head
 
 
@@ -72,7 +73,7 @@ def _by_features(x: Array, penalty: Array) -> tuple[Callable, Callable]:
 
     def ridge(root: Array, target: Array) -> tuple[Array, Array]:
         a = solve_ridge(root[:, None] * x, target[:, None], penalty)[:, 0]
-        return a, x @ a
+        return a, product(x, a)
 
     return ridge, lambda a: a
 
@@ -81,10 +82,10 @@ def _by_rows(x: Array, penalty: Array) -> tuple[Callable, Callable]:
     """The same by c [S], where a = x' c: with R the roots on a diagonal,
     (R x)' (R x x' R + p I)^-1 t = x' c with c = R (R x x' R + p I)^-1 t, and x x' serves all.
     """
-    k = x @ x.T
+    k = product(x, x.T)
 
     def ridge(root: Array, target: Array) -> tuple[Array, Array]:
         c = root * solve(root[:, None] * k * root + penalty * jnp.eye(len(k)), target)
-        return c, k @ c
+        return c, product(k, c)
 
-    return ridge, lambda c: x.T @ c
+    return ridge, lambda c: product(x.T, c)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, solve_triangular
 
 from fsjax.heads.linear import mean_power, row_weights
+from fsjax.heads.product import product
 from fsjax.heads.prototype import class_means
 from fsjax.types import Array, Head
 
@@ -68,9 +69,9 @@ def squared_distance(d: Array, u: Array, ridge: Array) -> Array:
     """
     rows, features = u.shape
     if rows < features:
-        explained = _whitened(u @ u.T + ridge * jnp.eye(rows), u @ d.T)
+        explained = _whitened(product(u, u.T) + ridge * jnp.eye(rows), product(u, d.T))
         return (jnp.square(d).sum(-1) - jnp.square(explained).sum(0)) / ridge
-    return jnp.square(_whitened(u.T @ u + ridge * jnp.eye(features), d.T)).sum(0)
+    return jnp.square(_whitened(product(u.T, u) + ridge * jnp.eye(features), d.T)).sum(0)
 
 
 def _whitened(a: Array, b: Array) -> Array:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from fsjax.heads.distances import squared_euclidean
+from fsjax.heads.product import product
 from fsjax.types import Array, Head
 
 Distance = Callable[[Array, Array], Array]
@@ -16,7 +17,7 @@ def class_means(z: Array, y: Array) -> Array:
     A class without rows has the prototype zero.
     """
     total = y.sum(0)[:, None]
-    return y.T @ z / jnp.where(total > 0, total, 1.0)
+    return product(y.T, z) / jnp.where(total > 0, total, 1.0)
 
 
 def within_classes(z: Array, y: Array, means: Array) -> tuple[Array, Array]:

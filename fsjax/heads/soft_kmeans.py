@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from fsjax.heads.distances import squared_euclidean
+from fsjax.heads.product import product
 from fsjax.heads.prototype import Distance, prototype
 from fsjax.types import Head
 
@@ -30,14 +31,14 @@ def soft_kmeans(
     nearest = prototype(distance=distance, temperature=temperature)
 
     def fit(params, z, y):
-        return y.T @ z, y.sum(0)[:, None]
+        return product(y.T, z), y.sum(0)[:, None]
 
     def score(params, task, z):
         total, count = task
         means = total / jnp.where(count > 0, count, 1.0)
         for _ in range(steps):
             share = jax.nn.softmax(nearest.score(params, means, z)) * (count > 0).T
-            means = (total + share.T @ z) / jnp.maximum(count + share.sum(0)[:, None], 1e-9)
+            means = (total + product(share.T, z)) / jnp.maximum(count + share.sum(0)[:, None], 1e-9)
         return nearest.score(params, means, z)
 
     return Head(nearest.init, fit, score)

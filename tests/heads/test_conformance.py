@@ -30,6 +30,7 @@ from tests.heads import naive
 KEY = jax.random.key(0)
 FEATURES = pytest.mark.parametrize("features", [4, 40])  # fewer and more than support rows
 TRANSDUCTIVE = {"soft_kmeans", "propagation"}
+NETWORKS = {"feat", "full_context", "relation", "triangular"}  # heads that are one in part
 
 
 def test_all_heads_of_the_room_can_be_named_in_a_config():
@@ -74,6 +75,19 @@ def head(request):
         return head.score(params, head.fit(params, z, y), queries)
 
     return request.param, head, logits, jax.jit(logits)
+
+
+def test_products_keep_the_precision_of_features_also_on_a_tpu(head):
+    name, head, _, _ = head
+    z, y = support(4, soft=False)
+    params = params_of(head, z, y)
+
+    def loss(z, queries):
+        return head.score(params, head.fit(params, z, y), queries).sum()
+
+    program = str(jax.make_jaxpr(jax.grad(loss, (0, 1)))(z, queries(4)))
+    products, precise = map(program.count, ("dot_general[", "precision=(Precision.HIGHEST"))
+    assert (products > precise) == (name in NETWORKS)
 
 
 def params_of(head, z, y):
