@@ -80,7 +80,8 @@ def am3(network: Network, side: Mapping[str, Network], head: Head, *, hidden: in
             places.append(place)
             logits.append(jnp.where(described.present[kind] > 0, -against, -jnp.inf))
         shares = _shares(jnp.stack(logits))  # [1 + kinds, W]
-        return task._replace(fitted=jnp.einsum("kw,kwd->wd", shares, jnp.stack(places)))
+        mixed = (shares[..., None] * jnp.stack(places)).sum(0)
+        return task._replace(fitted=mixed)
 
     return Learner(init, adapt, alone.predict)
 

@@ -69,6 +69,10 @@ def _solve(loss, strength, iterations, start: Params, rates: Params, others) -> 
     return inner_loop(pulled, start, rates)
 
 
+# As `cg` multiplies: its steps are those of a matrix in full precision.
+_vdot = partial(jnp.vdot, precision="highest")
+
+
 def _forward(loss, strength, iterations, start, rates, others):
     adapted = _solve(loss, strength, iterations, start, rates, others)
     return adapted, (adapted.params, rates, others)
@@ -80,7 +84,7 @@ def _backward(loss, strength, iterations, saved, cotangent: Adapted):
     def along(way: Params, params: Params, floats: list[Array]) -> Array:
         """The slope of the loss in a direction."""
         slope = jax.grad(loss)(params, *fill(floats))
-        return sum(jax.tree.leaves(jax.tree.map(jnp.vdot, slope, way)))
+        return sum(jax.tree.leaves(jax.tree.map(_vdot, slope, way)))
 
     def curvature(way: Params) -> Params:
         # In reverse mode twice: the convolution has no forward mode.

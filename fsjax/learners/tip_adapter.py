@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 
 from fsjax.heads.distances import cosine, unit
+from fsjax.heads.product import product
 from fsjax.learners.descriptions import init_places, places
 from fsjax.learners.embedding import embed_support
 from fsjax.types import Array, Inputs, Key, Learner, Network, Params, Stats, Support
@@ -76,7 +77,7 @@ def tip_adapter(network: Network, side: Mapping[str, Network], *, scale: float =
         options = {"key": None if key is None else jax.random.fold_in(key, 1), "train": train}
         z, _ = network.apply(params["network"], query, stats=task.stats, **options)
         weight, sharpness = (stop_gradient(params[name]) for name in ("weight", "sharpness"))
-        cached = jnp.exp(-sharpness * cosine(z, task.rows)) @ task.labels
+        cached = product(jnp.exp(-sharpness * cosine(z, task.rows)), task.labels)
         said = scale * (1 - cosine(z, task.told))
         middle = (said * task.known).sum(-1) / jnp.maximum(task.known.sum(), 1.0)
         return weight * cached + jnp.where(task.known > 0, said, middle[:, None])
