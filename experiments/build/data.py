@@ -35,6 +35,7 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
     "folder": lambda data: files.read_folder(
         data.path,
         image_size=data.image_size,
+        frames=data.frames,
         text_length=data.text_length,
         stream=data.stream,
         **_waves(data),
@@ -43,7 +44,9 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
         data.path,
         columns=parse_pairs(data.columns),
         label=data.label,
-        sizes=files.Sizes(image=data.image_size, text=data.text_length, **_waves(data)),
+        sizes=files.Sizes(
+            image=data.image_size, frames=data.frames, text=data.text_length, **_waves(data)
+        ),
         stream=data.stream,
     ),
     "omniglot": lambda data: omniglot.read_omniglot(data.path, size=data.image_size),
@@ -194,7 +197,8 @@ def read(config: ConfigDict) -> table.Table:
 
 def _text_length(config: ConfigDict) -> int:
     """Bytes of a text in files, more of them for a frozen encoder."""
-    return READ if set(READERS) & set(parse_pairs(config.frozen).values()) else files.Sizes().text
+    frozen = set(READERS) & set(parse_pairs(config.frozen).values())
+    return max(config.data.text_length, READ if frozen else 0)
 
 
 def _rate(config: ConfigDict) -> int:

@@ -1,6 +1,8 @@
 """Whether the numbers of a config are such that there are episodes, and steps that end."""
 
 from collections.abc import Collection, Sequence
+from functools import reduce
+from operator import getitem
 
 from ml_collections import ConfigDict
 
@@ -9,16 +11,32 @@ from experiments.build.parts import models
 from experiments.dealer import episode_settings
 
 LEAST = {
-    # Of queries there may be none where every row asks.
-    "train": {"steps": 0, "chunk": 1, "tasks": 1, "rows": 1, "queries": 0, "patience": 0},
-    "base": {"steps": 0, "chunk": 1},
-    "validation": {"queries": 1, "episodes": 1},
-    "test": {"queries": 1, "episodes": 2, "unknown": 0},  # an interval needs two episodes
+    "seed": 0,
+    "seeds": 1,
+    "workers": 0,
+    "data.image_size": 1,
+    "data.text_length": 1,
+    "data.frames": 1,
+    "data.ahead": 0,
+    "train.steps": 0,
+    "train.chunk": 1,
+    "train.tasks": 1,
+    "train.rows": 1,
+    "train.queries": 0,  # where every row asks there may be none
+    "train.patience": 0,
+    "base.steps": 0,
+    "base.chunk": 1,
+    "validation.queries": 1,
+    "validation.episodes": 1,
+    "test.queries": 1,
+    "test.episodes": 2,  # an interval needs two
+    "test.unknown": 0,
 }
+SEEDS = 2**32  # from which on those of `jax.random.key` begin again
 
 
 def check_numbers(config: ConfigDict, names: Collection[str] = ()) -> None:
-    """Checks the ways, shots, queries and episodes of all splits, the steps, and the risk.
+    """Checks ways, shots, queries and episodes of all splits, steps, sizes, seeds and the risk.
 
     Args:
       config: of a run.
@@ -28,10 +46,13 @@ def check_numbers(config: ConfigDict, names: Collection[str] = ()) -> None:
       ValueError: if one is impossible, or there may be no shot and a model is not told what classes
         are; names the key.
     """
-    for split, least in LEAST.items():
-        for key, number in least.items():
-            if (given := config[split][key]) < number:
-                raise ValueError(f"config.{split}.{key}={given} must be {number} or more")
+    for key, number in LEAST.items():
+        if (given := reduce(getitem, key.split("."), config)) < number:
+            raise ValueError(f"config.{key}={given} must be {number} or more")
+    if config.seed + config.seeds > SEEDS:
+        raise ValueError(
+            f"config.seed={config.seed} must be below {SEEDS}, all of config.seeds too"
+        )
     if not 0 <= (risk := config.test.risk) < 1:
         raise ValueError(f"config.test.risk is a share of answers, from 0 to below 1, not {risk}")
     settings = config.test.settings

@@ -38,6 +38,9 @@ def get_config() -> ConfigDict:
                 # Modalities at mean 0 and deviation 1, number by number, over the training rows.
                 "standardise": "",
                 "image_size": 32,  # folder, csv, omniglot, tfds
+                # Folder, csv, tfds: bytes of a text; 1024 at least for a frozen encoder.
+                "text_length": 64,
+                "frames": 96,  # folder, csv: of a sound, 20 ms each
                 "seconds": 5.0,  # folder, csv: of sounds that a frozen encoder hears as waves
                 # Images and sounds stay off the device until they are asked for: in the files of a
                 # folder, csv or tfds, in the memory of the host of all other data.

@@ -84,6 +84,9 @@ def test_a_frozen_encoder_reads_texts_that_are_longer_than_a_name(tmp_path):
     config.update(modalities="text", frozen="text:minilm")
     one, other = build.read(config).sources["rows"].values["text"]
     assert one.shape == (1024,) and (one != other).any()
+    config.frozen = ""
+    config.data.text_length = 80
+    assert build.read(config).sources["rows"].values["text"].shape == (2, 80)
 
 
 def test_training_classes_alone_are_mirrored(folder):
