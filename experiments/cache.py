@@ -4,9 +4,11 @@ import hashlib
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 from rich.progress import track
 
 from fsjax.data.stored import Stored
@@ -104,9 +106,14 @@ def _read(path: Path, rows: np.ndarray | Stored) -> np.ndarray | None:
 
 
 def _write(path: Path, found: np.ndarray) -> None:
-    """Writes a file that is whole whenever it is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes a file that is whole whenever it is there, if the folder can be written."""
     unfinished = path.with_suffix(f".{os.getpid()}")
-    with unfinished.open("wb") as file:
-        np.save(file, found)
-    unfinished.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as file:
+            np.save(file, found)
+        unfinished.replace(path)
+    except OSError as error:
+        logging.warning("features are computed anew the next time: %s", error)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)

@@ -73,6 +73,13 @@ def test_a_damaged_file_is_made_again(folder, damage):
     np.testing.assert_array_equal(cache.features(encoder(embed), numbers()), 2.0 * numbers())
 
 
+def test_features_are_computed_where_none_can_be_kept(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FSJAX_CACHE", str(tmp_path / "file"))
+    embed = Counted()
+    np.testing.assert_array_equal(cache.features(encoder(embed), numbers()), Counted()(numbers()))
+
+
 def table():
     values = {"image": numbers(), "text": numbers().astype(np.float32)}
     return Table(("a", "b"), {"rows": rows(values, numbers()[:, 0] % 2)}, {"icon": numbers(2)})
