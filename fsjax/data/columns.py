@@ -3,6 +3,7 @@
 import difflib
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from fsjax.data.sheet import Sheet
 
 LARGEST = 1e18  # of a number, so that float32 holds sums of squares
 LOST = 0.01  # most of a column's standard deviation that float32 may round away
+COMMA = re.compile(r"[+-]?\d+,\d+")
 MEND = "say what it is with columns, as in {}:{}"
 
 
@@ -103,6 +105,12 @@ def _kind(sheet: Sheet, column: str, name: str | None = None) -> str:
         return said
     if said == "text":
         return "lines" if most == "lines" else "text"
+    commas = [cell for cell in given if COMMA.fullmatch(cell)]
+    if 2 * len(commas) > len(given):
+        raise ValueError(
+            f"{sheet.path}: the column {column} holds numbers with a comma, such as {commas[0]}; "
+            f"write them with a point, or {MEND.format('text', column)}"
+        )
     unknown = [cell for cell in given[:20] if os.path.isfile(sheet.folder / cell)]
     if most == "text" and 2 * len(unknown) > len(given[:20]):
         raise ValueError(

@@ -96,6 +96,8 @@ def read_splits(path: str | Path) -> dict[str, tuple[str, ...]]:
             f"{path} does not hold lists of class names by split ({error}); write it as "
             '{"train": [...], "validation": [...], "test": [...]}'
         ) from error
+    if len(splits) < len(lists):
+        raise ValueError(f"{path} has both val and validation, which are one: remove one of them")
     if set(splits) != set(FRACTIONS):
         raise ValueError(f"{path} has splits {', '.join(splits)}; expected {', '.join(FRACTIONS)}")
     check_splits(splits)

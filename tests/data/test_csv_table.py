@@ -151,6 +151,7 @@ FAULTS = {
     "column": ([HEADER + ",colour", *(r + "," for r in ROWS)], "column colour is empty in all"),
     "label alone": (["label", "cat", "dog"], "no column beside label: add one of images"),
     "other files": (["label,x", "a,note.docx", "b,note.docx"], r"x names files .*note\.docx.*\.wa"),
+    "commas": (["label,x", 'a,"1,5"', 'b,"-2,5"'], "x holds numbers with a comma, such as 1,5; "),
     "no group": (["label,group,x", "a,1,2", "b,,2"], "line 3, column group is empty; name"),
 }
 

@@ -96,6 +96,7 @@ def test_splits_are_read_from_lists_of_names(tmp_path):
         ('{"train": [1, 2], "val": [3], "test": [4]}', "1, 2. is no list of names in quotes"),
         ('{"train": ["a"], "test": ["b"]}', "expected train, validation, test"),
         ('{"train": ["a"], "val": ["b"], "test": ["a"]}', "share 1 classes, 'a'"),
+        ('{"train": [], "val": ["b"], "validation": [], "test": []}', "both val and validation"),
     ],
 )
 def test_a_file_that_is_no_list_of_splits_is_refused(tmp_path, text, message):
