@@ -27,7 +27,8 @@ class Centred(nn.Module):
         mean = self.param("mean", nn.initializers.zeros, (z.shape[-1],))
         there = presence(tokens, present).max(1)
         seen = jnp.matmul(there, z, precision="highest") / jnp.maximum(there.sum(), 1.0)
-        self.sow("stats", "mean", seen, reduce_fn=_last, init_fn=lambda: None)
+        for name, value in (("mean", seen), ("rows", there.sum())):
+            self.sow("stats", name, value, reduce_fn=_last, init_fn=lambda: None)
         return z - stop_gradient(mean)
 
 

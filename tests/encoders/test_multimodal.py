@@ -177,6 +177,8 @@ def test_calibration_weighs_batches_by_the_rows_that_have_the_modality():
     found = calibrate(network, params, batches)["encoders_sound"]
     np.testing.assert_allclose(found["mean"], x[there > 0].mean(0), rtol=1e-5)
     np.testing.assert_allclose(found["var"], x[there > 0].var(0), rtol=1e-4)
+    none = calibrate(network, params, Inputs({"sound": x}, {"sound": np.zeros_like(there)}))
+    jax.tree.map(np.testing.assert_array_equal, none, params)
 
 
 def test_features_less_their_mean_over_all_batches_once_it_is_known():
