@@ -15,7 +15,8 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
 
     Args:
       logits: [Q, W].
-      targets: [Q, W] one-hot or soft; all-zero rows are ignored.
+      targets: [Q, W] one-hot or soft; all-zero rows are ignored, and those of a class of so low a
+        logit that it was no answer, as `fsjax.heads.matching` has them where it has no rows.
 
     Returns:
       [] the loss, zero if no row has a target.
@@ -61,7 +62,9 @@ def weighted_mean(x: Array, weight: Array) -> Array:
 
 def _mean_over_rows(loss: Callable[..., Array], logits: Array, targets: Array) -> Array:
     chex.assert_rank([logits, targets], 2)
-    given = targets.sum(-1) > 0
+    least = jnp.finfo(logits.dtype).min / 4
+    barred = ((targets > 0) & (logits < least)).any(-1)
+    given = (targets.sum(-1) > 0) & ~barred
     # where before the loss: an ignored row may be infinite, and 0 * inf is NaN in the gradient.
     per_row = loss(jnp.where(given[:, None], logits, 0.0), targets)
     return weighted_mean(per_row, given)

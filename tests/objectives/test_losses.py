@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from fsjax.heads.matching import matching
 from fsjax.objectives.losses import cross_entropy, squared_error
 
 RNG = np.random.default_rng(0)
@@ -48,6 +49,22 @@ def test_ignored_rows_change_neither_loss_nor_gradient_even_if_infinite(loss, ga
     np.testing.assert_allclose(value_more, value, rtol=1e-6)
     expected = jnp.concatenate([gradient, jnp.zeros((2, 4))])
     np.testing.assert_allclose(gradient_more, expected, rtol=1e-6)
+
+
+@LOSSES
+def test_queries_of_a_class_that_was_no_answer_teach_nothing(loss):
+    support, labels = jnp.eye(3), jnp.eye(3)[:, :2].at[2].set(0)
+    labels = jnp.concatenate([labels, jnp.zeros((3, 1))], axis=1)  # no row of the last class
+    head = matching()
+    params = head.init(None, support, labels)
+
+    def of_queries(z, targets):
+        return loss(head.score(params, head.fit(params, support, labels), z), targets)
+
+    z, targets = jnp.array(RNG.normal(size=(6, 3)), jnp.float32), jnp.eye(3)[jnp.arange(6) // 2]
+    value, gradient = jax.value_and_grad(of_queries)(z, targets)
+    np.testing.assert_allclose(value, of_queries(z[:4], targets[:4]), rtol=1e-6)
+    assert jnp.isfinite(gradient).all() and (gradient[4:] == 0).all()
 
 
 @LOSSES
