@@ -52,7 +52,7 @@ def compared(embed: Embed, head: Head) -> See:
     def see(params: Params, episode: Episode, key: Key) -> Seen:
         rows, labels = embed(params, episode, key)
         logits = scored(head, params["head"], rows, labels, episode)
-        each = head.fit(params["head"], rows, jnp.eye(len(rows)))
+        each = head.fit(params["head"], rows, jnp.diag(jnp.sign(labels.sum(-1))))
         return Seen(logits, rows.reshape(len(rows), -1), head.score(params["head"], each, rows))
 
     return see

@@ -9,6 +9,7 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from fsjax.evaluation.figures import accuracy
+from fsjax.heads.mahalanobis import mahalanobis
 from fsjax.heads.prototype import prototype
 from fsjax.learners.embedding import embed_together
 from fsjax.learners.metric import metric
@@ -164,6 +165,15 @@ def test_it_is_the_same_without_jit_and_with_padding_rows_of_nan(found):
     padded = Episode(Support(support, labels, Inputs({}, {})), *queries)
     plain = objective(match, weight=0.7)(PARAMS["student"], padded, KEY, STEP)
     close(plain, (gradients, {name: metrics[name] for name in ("loss", "apart")}))
+
+
+def test_padding_rows_change_no_covariance_by_which_rows_are_told_apart():
+    see = jax.jit(compared(embed_together(NETWORKS["student"]), mahalanobis()))
+    params = metric(NETWORKS["student"], mahalanobis()).init(KEY, EPISODE.support)
+    one_less = EPISODE.targets.at[-1].set(0)
+    padded = see(params, EPISODE._replace(targets=one_less), KEY).neighbours
+    shorter = jax.tree.map(lambda x: x[:-1], (EPISODE.query, EPISODE.targets))
+    close(padded[:-1, :-1], see(params, Episode(EPISODE.support, *shorter), KEY).neighbours)
 
 
 def test_no_gradient_reaches_the_teacher(found):
