@@ -86,9 +86,9 @@ def _evaluate(
     for name in models:
         check_name(names, name, "models")
     chosen = [name for name in names if name in (models or names)]
+    data = build.seen_by_models(trained, build.prepared(asked, chosen))
     pools = {
-        split: devices.everywhere(asked, make_pool(part))
-        for split, part in build.tables(asked, chosen).items()
+        split: devices.everywhere(asked, make_pool(part)) for split, part in data.tables.items()
     }
     lines = []
     for name in chosen:

@@ -55,7 +55,7 @@ def noted(workdir: Path, config: ConfigDict) -> Noted:
     path = workdir / "inputs.json"
     found = json.loads(path.read_text()) if path.exists() else {}
     if "scales" not in found and (not found or config.data.standardise):
-        found = _described(build.prepared(config))
+        found = _described(build.seen_by_models(config, build.prepared(config)))
 
     def each(arrays: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
         return {name: jax.ShapeDtypeStruct(*described) for name, described in arrays.items()}

@@ -82,7 +82,7 @@ def begin(config: ConfigDict, workdir: Path, stop: Stop) -> Iterator[Begun]:
     tables = data.tables
     with lock.held(workdir), Board(quiet=not hosts.is_first()) as board:
         results.open_workdir(workdir, results.plain(config))
-        inputs.note(workdir, data)
+        inputs.note(workdir, build.seen_by_models(config, data))
         pools = {s: devices.everywhere(config, make_pool(tables[s])) for s in build.HELD_OUT}
         pools["train"] = dividing.training_pool(config, tables["train"])
         run = Begun(config, workdir, order, threads, tables, pools, None, board, stop)

@@ -11,6 +11,7 @@ from experiments.build.data import (
     encoders,
     prepared,
     read,
+    seen_by_models,
     tables,
 )
 from experiments.build.distilling import MATCHES, Teacher
@@ -91,6 +92,7 @@ __all__ = [
     "optimizer",
     "prepared",
     "read",
+    "seen_by_models",
     "tables",
     "training",
 ]

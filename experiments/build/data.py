@@ -271,6 +271,14 @@ def base_tables(config: ConfigDict, train: table.Table) -> tuple[table.Table, ta
     return parts
 
 
+def seen_by_models(config: ConfigDict, data: Data) -> Data:
+    """Data whose training classes are those of the models, without the base's own if it has any."""
+    if not config.base.steps:
+        return data
+    _, train = base_tables(config, data.tables["train"])
+    return data._replace(tables={**data.tables, "train": train})
+
+
 def _splits(data: ConfigDict, classes: Sequence[str]) -> splits.Splits:
     if data.splits.endswith(".json"):
         return splits.read_splits(located(data.splits))

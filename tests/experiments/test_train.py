@@ -11,7 +11,18 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import build, evaluate, fitting, jobs, methods, results, scoring, stability, train
+from experiments import (
+    build,
+    evaluate,
+    fitting,
+    inputs,
+    jobs,
+    methods,
+    results,
+    scoring,
+    stability,
+    train,
+)
 from experiments.benchmarks import steps
 from experiments.configs import emoji, emoji_long, smoke
 from fsjax.data.pool import make_pool
@@ -378,6 +389,22 @@ def test_several_seeds_of_a_generator_are_trained_at_once_and_told_apart(halluci
 def test_a_critic_that_diverges_is_told_from_one_that_converges(finite, distance, slope, what):
     said = stability.trouble(finite, distance, slope)
     assert said.startswith(what) and bool(said) == bool(what)
+
+
+def test_evaluating_and_predicting_know_which_classes_the_base_had_for_itself(
+    hallucinated, monkeypatch
+):
+    config, workdir, _ = hallucinated
+    _, others = build.base_tables(config, build.tables(config)["train"])
+    assert inputs.noted(workdir, config).classes == len(others.classes)
+
+    def prepared(variant, pool):
+        (source,) = pool.sources.values()
+        raise ValueError(f"{len(source.count)} classes")
+
+    monkeypatch.setattr(jobs, "prepare", prepared)
+    with pytest.raises(ValueError, match=f"^{len(others.classes)} classes"):
+        evaluate.evaluate_run(workdir, config, config)
 
 
 def test_base_and_models_have_different_classes_where_they_are_to_share_them(finished):
