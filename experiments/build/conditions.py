@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from experiments.names import check_name, parse_names, pick
+from experiments.names import check_name, parse_names, parse_pairs, pick
 from fsjax.data.pool import check_seen
 from fsjax.data.table import Table
 from fsjax.episodes import corrupt
@@ -181,10 +181,14 @@ def check_conditions(config: ConfigDict, test: Table) -> None:
                 for rows in test.sources.values()
                 if condition.corrupted in rows.values
             )
-            if values.dtype.kind not in how.types or values.ndim != (how.rank or values.ndim):
+            embedded = condition.corrupted in parse_pairs(config.frozen)
+            rank, kind = (2, "f") if embedded else (values.ndim, values.dtype.kind)
+            if kind not in how.types or rank != (how.rank or rank):
+                what = f"of shape {values.shape} and type {values.dtype}"
                 raise ValueError(
-                    f"config.test.corrupt={condition.text!r}: {condition.corrupted} is of shape "
-                    f"{values.shape} and type {values.dtype}, which cannot be corrupted so"
+                    f"config.test.corrupt={condition.text!r}: {condition.corrupted} is "
+                    f"{'rows of features, by config.frozen' if embedded else what}, which cannot "
+                    "be corrupted so"
                 )
 
 

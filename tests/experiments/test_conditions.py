@@ -259,3 +259,19 @@ def test_streamed_rows_are_not_read_to_see_whether_they_can_be_corrupted():
     with pytest.raises(ValueError, match="cannot be corrupted so"):
         check_conditions(config_of("", corrupt="image:bytes:0.5"), test)
     assert opened == [0]  # the first, which all others look like
+
+
+@pytest.mark.parametrize("how", ["occlusion:0.5", "bytes:0.5", "babble:0"])
+def test_features_of_a_frozen_encoder_are_corrupted_as_rows_of_numbers_alone(how):
+    codes = {"bytes:0.5": np.ones((4, 3), np.int32), "babble:0": np.ones((4, 3, 3), np.float32)}
+    values = {"image": codes.get(how, np.zeros((4, 3, 3, 1), np.uint8))}
+    values["tabular"] = np.zeros((4, 2), np.float32)
+    ones, each = dict.fromkeys(values, np.ones(4, np.float32)), np.arange(4)
+    test = Table(("a", "b"), {"rows": Rows(values, ones, each % 2, each)}, {})
+    config = config_of("", corrupt=f"image:{how}")
+    check_conditions(config, test)
+    config.frozen = "image:efficientnet_lite0"
+    with pytest.raises(ValueError, match="rows of features, by"):
+        check_conditions(config, test)
+    config.test.corrupt = "image:noise:1.0"
+    check_conditions(config, test)
