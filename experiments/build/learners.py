@@ -58,7 +58,10 @@ LEARNERS: dict[str, Callable[[Network, ConfigDict], Learner]] = {
     ),
     "probe": lambda network, config: _finetune(network, config, ("head",)),
     "lora": lambda network, config: _finetune(
-        network, config, ("network/adapters", "head"), "low_rank"
+        network,
+        config,
+        ("network/adapters", "head"),
+        "tuned" if has_adapters(config) else "low_rank",
     ),
     "am3": lambda network, config: am3(network, _side(config), _head_of_means(config)),
     "described": lambda network, config: described(
@@ -165,6 +168,11 @@ def _maml(
 
 def _is_of_norm(path: str) -> bool:
     return "Norm" in path and path.endswith(("/scale", "/bias"))
+
+
+def has_adapters(config: ConfigDict) -> bool:
+    """Whether the network of a model has adapters beside the kernels of its base."""
+    return config.base.begins == "low_rank" and config.base.steps > 0 and config.train.steps > 0
 
 
 def low_rank_of(network: Network, config: ConfigDict) -> Network:

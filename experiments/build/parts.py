@@ -7,7 +7,14 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.build.heads import HEADS, LATE
-from experiments.build.learners import AS_METRIC, BEGINS, EMBEDS, LEARNERS, low_rank_of
+from experiments.build.learners import (
+    AS_METRIC,
+    BEGINS,
+    EMBEDS,
+    LEARNERS,
+    has_adapters,
+    low_rank_of,
+)
 from experiments.build.networks import FUSIONS, ROWS_SHARE, computed, module_of
 from experiments.build.optimizers import OPTIMIZERS
 from experiments.names import check_name, named, parse_names
@@ -118,8 +125,7 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
 
     check_name(BEGINS, config.base.begins, "base.begins")
     # One that has been trained holds its base, and is restored without another.
-    kept = config.base.steps > 0 and config.train.steps > 0
-    adapters = config.base.begins == "low_rank" and (kept or base is not None)
+    adapters = has_adapters(config)
     weights = partial(merged, alpha=config.low_rank.alpha) if adapters else lambda params: params
 
     def of(module: Multimodal, changed: Callable[[Network], Network] = lambda n: n) -> Model:

@@ -250,6 +250,21 @@ def test_a_model_may_begin_with_adapters_beside_a_base_that_stays():
         build.model(build.base(config))
 
 
+def test_lora_tunes_the_adapters_that_a_base_was_given():
+    config = grocery_recipes.get_config()
+    config.update(learner="lora", head="prototype", encoders={"tabular": "linear"})
+    config.base.update(steps=1, begins="low_rank")
+    config.finetune.steps = 1
+    rows = Inputs({"image": jnp.eye(4)}, {"image": jnp.ones(4)})
+    support = Support(rows, jnp.eye(2)[jnp.arange(4) % 2], Inputs({}, {}))
+    learner = build.model(config).learner
+    params = learner.init(jax.random.key(0), support)
+    task = jax.jit(learner.adapt)(params, support)
+    before, after = params["network"]["adapters"], task.network["adapters"]
+    assert jax.tree.structure(before) == jax.tree.structure(after)
+    assert any(jnp.any(a != b) for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True))
+
+
 def test_models_that_are_tuned_at_test_are_trained_alike():
     config = grocery_finetune.get_config()
     variants = build.models(config)
