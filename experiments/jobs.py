@@ -192,7 +192,8 @@ def evaluator(
 
     Rows of which the model sees nothing are padding to it, or queries at which it can only guess.
     """
-    learner = sighted((model.fast or model).learner, parse_names(config.modalities))
+    sees = parse_names(config.modalities), build.known_by(config)
+    learner = sighted((model.fast or model).learner, *sees)
     how = {"batch": build.block(config) or EVALUATION_BATCH, "mesh": devices.mesh(config)}
 
     def figures(params: Params, key: Key, sample: Sample) -> dict[str, Array]:

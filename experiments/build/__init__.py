@@ -26,7 +26,16 @@ from experiments.build.heads import (
     distance,
     head,
 )
-from experiments.build.learners import CHOSEN, EMBEDS, GENERATE, LEARNERS, TOLD, TUNED, is_told
+from experiments.build.learners import (
+    CHOSEN,
+    EMBEDS,
+    GENERATE,
+    LEARNERS,
+    TOLD,
+    TUNED,
+    is_told,
+    known_by,
+)
 from experiments.build.networks import (
     CENTRED,
     ENCODERS,
@@ -87,6 +96,7 @@ __all__ = [
     "generator",
     "head",
     "is_told",
+    "known_by",
     "model",
     "models",
     "optimizer",

@@ -112,6 +112,12 @@ def is_told(config: ConfigDict) -> bool:
     return generated or config.learner in TOLD
 
 
+def known_by(config: ConfigDict) -> tuple[str, ...]:
+    """Kinds of class descriptions by which a model knows a class without rows."""
+    told = config.learner in TOLD and (config.learner != "described" or config.side_weight > 0)
+    return parse_names(config.side) if told else ()
+
+
 def _head_of_means(config: ConfigDict) -> Head:
     if config.head not in OF_MEANS:
         raise ValueError(

@@ -12,18 +12,19 @@ class SightedTask(NamedTuple):
     """What was learned, and of which classes."""
 
     inner: Task
-    seen: Array  # [W], 1 for classes of which a support row was seen
+    known: Array  # [W], above 0 for classes of which a row or a description was seen
 
 
-def sighted(learner: Learner, modalities: Sequence[str]) -> Learner:
+def sighted(learner: Learner, modalities: Sequence[str], told: Sequence[str] = ()) -> Learner:
     """A learner to which rows without any of its modalities are padding.
 
     Such a support row tells nothing, and would pull a prototype towards zero. A class of which
-    no row was seen is no answer, and of a query that is not seen there is none.
+    nothing was seen is no answer, and of a query that is not seen there is none.
 
     Args:
       learner: the few-shot method.
       modalities: that it sees, M of them.
+      told: kinds of class descriptions by which it knows a class without rows.
 
     Returns:
       The learner, to be tested with: the logit of a class that is no answer is minus infinity,
@@ -38,7 +39,8 @@ def sighted(learner: Learner, modalities: Sequence[str]) -> Learner:
     ) -> SightedTask:
         labels = support.labels * visible(support.inputs)[:, None]
         inner = learner.adapt(params, support._replace(labels=labels), key=key, train=train)
-        return SightedTask(inner, (labels.sum(0) > 0).astype(labels.dtype))
+        described = (support.side.present[kind] for kind in told)
+        return SightedTask(inner, sum(described, labels.sum(0)))
 
     def predict(
         params: Params,
@@ -49,7 +51,7 @@ def sighted(learner: Learner, modalities: Sequence[str]) -> Learner:
         train: bool = False,
     ) -> Array:
         logits = learner.predict(params, task.inner, query, key=key, train=train)
-        answers = visible(query)[:, None] & (task.seen > 0)
+        answers = visible(query)[:, None] & (task.known > 0)
         return jnp.where(answers, logits, -jnp.inf)
 
     return Learner(learner.init, adapt, predict)

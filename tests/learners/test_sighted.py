@@ -11,6 +11,7 @@ from fsjax.encoders.multimodal import multimodal
 from fsjax.encoders.tabular import Raw
 from fsjax.fusion.pooled import Plain
 from fsjax.heads.prototype import prototype
+from fsjax.learners.described import described
 from fsjax.learners.metric import metric
 from fsjax.learners.sighted import sighted
 from fsjax.types import Inputs, Support
@@ -52,3 +53,19 @@ def test_where_all_or_nothing_is_seen_all_or_nothing_is_answered(seen):
     found = logits(SEES, support, query)
     expected = logits(LEARNER, support, query)
     np.testing.assert_allclose(found, expected if seen else np.full((3, 3), -np.inf), rtol=1e-5)
+
+
+def test_a_class_without_rows_is_known_by_its_description():
+    side = {"words": multimodal({"words": Raw()}, Plain())}
+    learner = described(multimodal({"a": Raw()}, Plain()), side, prototype())
+    words = Inputs({"words": jnp.eye(3)}, {"words": jnp.array([0.0, 1.0, 0.0])})
+    support = Support(inputs([1, 0, 0]), jnp.eye(3), words)
+    params, query = PARAMS | {"side": {"words": {"network": {}}}}, inputs([1, 0])
+
+    def found(told):
+        sees = sighted(learner, ["a"], told)
+        return sees.predict(params, sees.adapt(params, support), query)
+
+    answers = np.isfinite([found(()), found(("words",))])
+    np.testing.assert_array_equal(answers[:, 0], [[True, False, False], [True, True, False]])
+    assert not answers[:, 1].any()
