@@ -24,8 +24,10 @@ def _define_config() -> flags.FlagHolder:
     """--config, a file with get_config(), whose values --config.key=value override."""
     try:
         return config_flags.DEFINE_config_file("config", str(DEFAULT), "The config file.")
-    except AttributeError as error:  # the overrides are read here, before other flags are parsed
-        raise SystemExit(f"no such key in the config: {error.args[0]}") from None
+    # The overrides are read here, before other flags are parsed.
+    except (AttributeError, KeyError) as error:
+        said = str(error).replace("\\n", "; ").replace("\\", "").replace("'", "").strip('"')
+        raise SystemExit(f"no such key in the config: {said}") from None
 
 
 CONFIG = _define_config()

@@ -474,10 +474,12 @@ def test_nan_in_the_data_is_named(tmp_path, write_npz, small):
         train.train(small(write_npz(tmp_path / "bad.npz", numbers=bad)), tmp_path / "work")
 
 
-def test_an_unknown_key_on_the_command_line_names_the_nearest():
-    command = [sys.executable, "-m", "experiments.train", "--config.train.stepz=1"]
+@pytest.mark.parametrize("wrong", ["train.stepz", "trian.steps"])
+def test_an_unknown_key_on_the_command_line_names_the_nearest(wrong):
+    command = [sys.executable, "-m", "experiments.train", f"--config.{wrong}=1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode != 0 and 'Did you mean "steps"' in done.stderr
+    near = {"train.stepz": "steps", "trian.steps": "train"}[wrong]
+    assert done.returncode != 0 and f'; Did you mean "{near}"' in done.stderr
     assert "Traceback" not in done.stderr
 
 
