@@ -55,9 +55,16 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
 
     Raises:
       ValueError: if a name is no modality, fusion, head, learner, objective or optimiser, and not
-        "raw" or "taught".
+        "raw" or "taught", or a modality that the run does not see.
     """
     modalities, compared = parse_names(config.modalities), parse_names(config.compare)
+    unseen = set(config.encoders) - set(modalities)
+    seen = [name for name in compared if unseen.isdisjoint(name.split("+"))]
+    if len(seen) < len(compared):
+        raise ValueError(
+            f"config.compare={config.compare!r} names modalities that are not among "
+            f"config.modalities={config.modalities!r}: set --config.compare={','.join(seen)}"
+        )
     parts = [part for name in compared for part in name.split("+")]
     methods = len(modalities) == 1 or any(part in METHODS for part in parts)
     method = config.head if config.learner == "metric" else config.learner

@@ -1,11 +1,17 @@
 """From a config to tables: which classes and rows each split gets."""
 
 import json
+import re
+import shlex
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import flags
+from ml_collections import config_flags
 from PIL import Image
 
 from experiments import build, dealer
@@ -147,6 +153,26 @@ def test_one_of_the_models_compared_may_have_several_changes_one_after_another()
     config.compare = "image+protoype"
     with pytest.raises(ValueError, match="did you mean 'prototype'"):
         build.models(config)
+
+
+def test_a_modality_compared_that_the_run_does_not_see_is_told_with_what_to_set():
+    config = emoji.get_config()
+    config.modalities = "image,text"
+    with pytest.raises(ValueError, match=r"set --config\.compare=concat,image,text,raw"):
+        build.models(config)
+
+
+def test_the_models_of_what_the_readme_sets_can_be_named(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    told = Path("README.md").read_text().replace("\\\n", " ")
+    for command in set(re.findall(r"--config[.=][^`\n]*", told)):
+        words = [word for word in shlex.split(command) if word.startswith("--config")]
+        asked = [word for word in words if "=" in word and "config.key=" not in word]
+        values = flags.FlagValues()
+        monkeypatch.setattr(sys, "argv", ["train", *asked])  # where the overrides are read
+        config_flags.DEFINE_config_file("config", emoji.__file__, flag_values=values)
+        values(sys.argv)
+        assert build.models(values.config)
 
 
 def test_a_generator_told_of_descriptions_wants_their_name():
