@@ -162,17 +162,40 @@ def test_a_modality_compared_that_the_run_does_not_see_is_told_with_what_to_set(
         build.models(config)
 
 
-def test_the_models_of_what_the_readme_sets_can_be_named(monkeypatch):
+@pytest.fixture
+def configured(monkeypatch):
+    """What a command of the README makes of the default config."""
     monkeypatch.chdir(Path(__file__).parents[2])
-    told = Path("README.md").read_text().replace("\\\n", " ")
-    for command in set(re.findall(r"--config[.=][^`\n]*", told)):
+
+    def configure(command):
         words = [word for word in shlex.split(command) if word.startswith("--config")]
         asked = [word for word in words if "=" in word and "config.key=" not in word]
         values = flags.FlagValues()
         monkeypatch.setattr(sys, "argv", ["train", *asked])  # where the overrides are read
         config_flags.DEFINE_config_file("config", emoji.__file__, flag_values=values)
         values(sys.argv)
-        assert build.models(values.config)
+        return values.config
+
+    return configure
+
+
+def readme():
+    return Path(build.__file__).parents[2].joinpath("README.md").read_text().replace("\\\n", " ")
+
+
+def test_the_models_of_what_the_readme_sets_can_be_named(configured):
+    for command in set(re.findall(r"--config[.=][^`\n]*", readme())):
+        assert build.models(configured(command))
+
+
+def test_the_readmes_training_on_an_npz_takes_forty_classes(configured, tmp_path):
+    (command,) = re.findall(r".*data\.name=npz.*", readme())
+    labels, numbers = np.repeat(np.arange(40), 10), np.ones((400, 3), np.float32)
+    values = dict.fromkeys(("margin", "shape", "texture"), numbers)
+    np.savez(tmp_path / "leaves.npz", cls=labels, **values)
+    config = configured(command)
+    config.data.path = str(tmp_path / "leaves.npz")
+    assert len(build.tables(config)["train"].classes) > 20
 
 
 def test_a_generator_told_of_descriptions_wants_their_name():
