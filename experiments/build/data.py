@@ -12,7 +12,7 @@ from experiments.build.conditions import check_conditions
 from experiments.build.numbers import check_numbers
 from experiments.cache import embedded
 from experiments.dealer import episode_settings
-from experiments.names import check_name, named, parse_names, parse_pairs, pick
+from experiments.names import check_name, parse_names, parse_pairs, pick
 from fsjax import pretrained
 from fsjax.data import (
     csv_table,
@@ -63,6 +63,7 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
         stream=data.stream,
     ),
 }
+MAPPED = ("npz", "tfds")  # whose modalities have the names that config.data.columns gives them
 # Of eighty classes these leave 20 each for validation and test.
 _HALVES = {"train": 0.5, "validation": 0.25, "test": 0.25}
 SPLITS = {
@@ -179,12 +180,18 @@ def read(config: ConfigDict) -> table.Table:
     """All classes of the data that a config names, with the modalities that it names.
 
     Raises:
-      ValueError: if the data lack a modality or a description.
+      ValueError: if nothing says what their modalities are, or they lack one or a description.
     """
     data = config.data.copy_and_resolve_references()
     with data.unlocked():
         data.update(path=located(data.path), rate=_rate(config), text_length=_text_length(config))
-    whole = named(DATA, data, "name")(data)
+    reader = pick(DATA, data.name, "data.name")
+    if data.name in MAPPED and not parse_pairs(data.columns):
+        raise ValueError(
+            f"config.data.name={data.name} wants config.data.columns, what in {data.path} is which "
+            "modality, as in image:images,tabular:numbers"
+        )
+    whole = reader(data)
     described = parse_names(config.side) + parse_names(config.generation.side)
     whole = table.take_modalities(whole, parse_names(config.modalities), described)
     if unknown := set(parse_pairs(config.frozen)) - {*table.modalities(whole), *whole.side}:

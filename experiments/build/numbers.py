@@ -32,11 +32,12 @@ LEAST = {
     "test.episodes": 2,  # an interval needs two
     "test.unknown": 0,
 }
+SHARES = ("train.drop", "train.cross", "train.alone", "inner.first_order", "inner.multi_step")
 SEEDS = 2**32  # from which on those of `jax.random.key` begin again
 
 
 def check_numbers(config: ConfigDict, names: Collection[str] = ()) -> None:
-    """Checks ways, shots, queries and episodes of all splits, steps, sizes, seeds and the risk.
+    """Checks ways, shots, queries and episodes of all splits, steps, sizes, shares and seeds.
 
     Args:
       config: of a run.
@@ -47,12 +48,13 @@ def check_numbers(config: ConfigDict, names: Collection[str] = ()) -> None:
         are; names the key.
     """
     for key, number in LEAST.items():
-        if (given := reduce(getitem, key.split("."), config)) < number:
+        if (given := _at(config, key)) < number:
             raise ValueError(f"config.{key}={given} must be {number} or more")
+    for key in SHARES:
+        if not 0 <= (given := _at(config, key)) <= 1:
+            raise ValueError(f"config.{key}={given} is a share: from 0 to 1")
     if config.seed + config.seeds > SEEDS:
-        raise ValueError(
-            f"config.seed={config.seed} must be below {SEEDS}, all of config.seeds too"
-        )
+        raise ValueError(f"config.seed={config.seed} must be below {SEEDS}, with config.seeds")
     if not 0 <= (risk := config.test.risk) < 1:
         raise ValueError(f"config.test.risk is a share of answers, from 0 to below 1, not {risk}")
     settings = config.test.settings
@@ -69,6 +71,10 @@ def check_numbers(config: ConfigDict, names: Collection[str] = ()) -> None:
     for split, settings in episode_settings(config).items():
         for one in settings:
             _check_setting(f"config.{split}", one["ways"], one["shots"], untold)
+
+
+def _at(config: ConfigDict, key: str) -> float:
+    return reduce(getitem, key.split("."), config)
 
 
 def _check_setting(

@@ -155,6 +155,22 @@ def test_one_of_the_models_compared_may_have_several_changes_one_after_another()
         build.models(config)
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "value", "message"),
+    [
+        ("data", "name", "emojis", r"config\.data\.name='emojis'.*did you mean 'emoji'"),
+        ("data", "name", "npz", r"config\.data\.name=npz wants config\.data\.columns"),
+        ("train", "drop", 30.0, r"config\.train\.drop=30.0 is a share: from 0 to 1"),
+        ("inner", "first_order", -1.0, r"config\.inner\.first_order=-1.0 is a share"),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_by_its_whole_key(part, key, value, message):
+    config = emoji.get_config()
+    config[part][key] = value
+    with pytest.raises(ValueError, match=message):
+        build.tables(config)
+
+
 def test_a_modality_compared_that_the_run_does_not_see_is_told_with_what_to_set():
     config = emoji.get_config()
     config.modalities = "image,text"
