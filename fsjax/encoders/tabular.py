@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.lax import collapse, stop_gradient
 
 from fsjax.encoders.layers import as_float, one_token
-from fsjax.encoders.norms import told_moments
+from fsjax.encoders.norms import told_moments, weighted_moments
 from fsjax.types import Array, Tokens
 
 
@@ -54,7 +54,8 @@ class UnitLength(nn.Module):
 class Standardised(nn.Module):
     """Numbers less their mean and over their deviation, before an encoder.
 
-    In training these are the batch's; at test they are the parameters `mean` and `var`, which
+    In training these are the batch's; at test they are the parameters `mean` and `var`, which begin
+    as those of the rows of `init`, so that heads begin at the scale of training, and which
     `calibrate` sets to those of the training rows: no other row has a part in them.
     """
 
@@ -64,8 +65,8 @@ class Standardised(nn.Module):
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
         """x [B, K], weight [B] -> tokens of the encoder."""
         x = as_float(x).astype(jnp.float32)
-        mean = stop_gradient(self.param("mean", nn.initializers.zeros, (x.shape[-1],)))
-        var = stop_gradient(self.param("var", nn.initializers.ones, (x.shape[-1],)))
+        mean = stop_gradient(self.param("mean", lambda _: weighted_moments(x, weight)[0]))
+        var = stop_gradient(self.param("var", lambda _: weighted_moments(x, weight)[1]))
         if train:
             mean, var = told_moments(self, x, weight)
         # What is the same in all rows has a variance of rounding alone, and stays near zero.
