@@ -38,7 +38,18 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     logging.set_verbosity(logging.WARNING)
     getLogger("jax._src.callback").setLevel(CRITICAL)  # `briefly` says it shorter
     compiled.keep()
-    app.run(partial(briefly, main))
+    app.run(partial(by_flags, partial(briefly, main)))
+
+
+def by_flags(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
+    """Calls a command that takes flags alone.
+
+    Raises:
+      SystemExit: if there are other words, as config.seed=1 without its dashes.
+    """
+    if words := argv[1:]:
+        raise SystemExit(f"{Path(argv[0]).stem}: no flag: {' '.join(words)}; write --KEY=VALUE")
+    main(argv)
 
 
 def briefly(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:

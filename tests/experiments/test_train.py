@@ -13,6 +13,7 @@ import pytest
 
 from experiments import (
     build,
+    command,
     evaluate,
     fitting,
     inputs,
@@ -481,6 +482,11 @@ def test_an_unknown_key_on_the_command_line_names_the_nearest(wrong):
     near = {"train.stepz": "steps", "trian.steps": "train"}[wrong]
     assert done.returncode != 0 and f'; Did you mean "{near}"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_words_that_are_no_flags_are_refused():
+    with pytest.raises(SystemExit, match=r"no flag: config\.seed=1; write --KEY=VALUE"):
+        command.by_flags(print, ["train", "config.seed=1"])
 
 
 def test_the_bench_times_chunks_single_steps_and_sampling(first_alone, monkeypatch):
