@@ -40,7 +40,7 @@ class Progress:
     def __init__(self, bars: Bars, name: str, steps: int):
         self._bars, self._name, self._steps = bars, name, steps
         self._task = bars.add_task(name, total=steps, figures="compiling")
-        self._step = 0
+        self._step, self._among = 0, ", compiling among it"
         self._time = time.perf_counter()
 
     def resume(self, step: int, seen: int) -> None:
@@ -54,7 +54,7 @@ class Progress:
             self.say(f"goes on from step {step}{gone}")
 
     def advance(self, line: Mapping[str, float]) -> None:
-        """Tells the figures of a chunk; the time of a run's first one includes compilation."""
+        """Tells the figures of a chunk."""
         step, now = int(line["step"]), time.perf_counter()
         each = (now - self._time) / max(step - self._step, 1)
         self._step, self._time = step, now
@@ -62,7 +62,9 @@ class Progress:
         figures = "  ".join(f"{key} {value:.3f}" for key, value in shown.items())
         self._bars.update(self._task, completed=step, figures=figures)
         if self._bars.disable:
-            self.say(f"step {step}/{self._steps}  {figures}  {1e3 * each:.0f} ms a step")
+            cost = f"{1e3 * each:.0f} ms a step{self._among}"
+            self.say(f"step {step}/{self._steps}  {figures}  {cost}")
+        self._among = ""
 
     def say(self, text: str) -> None:
         """Prints a line of its own."""

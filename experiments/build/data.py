@@ -63,6 +63,7 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
         stream=data.stream,
     ),
 }
+SHIPPED = ("emoji",)  # with the package
 MAPPED = ("npz", "tfds")  # whose modalities have the names that config.data.columns gives them
 # Of eighty classes these leave 20 each for validation and test.
 _HALVES = {"train": 0.5, "validation": 0.25, "test": 0.25}
@@ -180,7 +181,8 @@ def read(config: ConfigDict) -> table.Table:
     """All classes of the data that a config names, with the modalities that it names.
 
     Raises:
-      ValueError: if nothing says what their modalities are, or they lack one or a description.
+      ValueError: if nothing says where they are or what their modalities are, or they lack one or a
+        description.
     """
     data = config.data.copy_and_resolve_references()
     with data.unlocked():
@@ -188,9 +190,11 @@ def read(config: ConfigDict) -> table.Table:
     reader = pick(DATA, data.name, "data.name")
     if data.name in MAPPED and not parse_pairs(data.columns):
         raise ValueError(
-            f"config.data.name={data.name} wants config.data.columns, what in {data.path} is which "
-            "modality, as in image:images,tabular:numbers"
+            f"config.data.name={data.name} wants config.data.columns, which of its arrays is "
+            "which modality, as in image:images,tabular:numbers"
         )
+    if data.name not in SHIPPED and not data.path:
+        raise ValueError(f"config.data.path is empty: name the file or folder of {data.name} data")
     whole = reader(data)
     described = parse_names(config.side) + parse_names(config.generation.side)
     whole = table.take_modalities(whole, parse_names(config.modalities), described)

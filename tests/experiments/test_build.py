@@ -159,6 +159,7 @@ def test_one_of_the_models_compared_may_have_several_changes_one_after_another()
     ("part", "key", "value", "message"),
     [
         ("data", "name", "emojis", r"config\.data\.name='emojis'.*did you mean 'emoji'"),
+        ("data", "name", "csv", r"config\.data\.path is empty"),
         ("data", "name", "npz", r"config\.data\.name=npz wants config\.data\.columns"),
         ("train", "drop", 30.0, r"config\.train\.drop=30.0 is a share: from 0 to 1"),
         ("inner", "first_order", -1.0, r"config\.inner\.first_order=-1.0 is a share"),
