@@ -1,16 +1,11 @@
 """From a config to parts: the only place where names become factories."""
 
 from experiments.build.data import (
-    DATA,
     HELD_OUT,
-    PRETRAINED,
-    READ,
     SPLITS,
     Data,
     base_tables,
-    encoders,
     prepared,
-    read,
     seen_by_models,
     tables,
 )
@@ -49,6 +44,7 @@ from experiments.build.networks import (
 from experiments.build.objectives import OBJECTIVES, training
 from experiments.build.optimizers import OPTIMIZERS, optimizer
 from experiments.build.parts import DISTILLATION, Model, base, model, models
+from experiments.build.reading import DATA, PRETRAINED, READ, encoders, read
 from experiments.build.tasks import Training, block
 
 __all__ = [

@@ -77,8 +77,8 @@ def test_data_that_are_not_here_are_looked_for_in_the_folder_of_the_variable(fol
 
 def test_a_path_may_begin_in_the_home_of_the_user(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
-    assert build.data.located("~/things.csv") == "/home/ada/things.csv"
-    assert build.data.located("") == ""
+    assert build.reading.located("~/things.csv") == "/home/ada/things.csv"
+    assert build.reading.located("") == ""
 
 
 def test_a_frozen_encoder_reads_texts_that_are_longer_than_a_name(tmp_path):
