@@ -38,7 +38,7 @@ def linear(*, steps: int = 100, rate: float = 1.0, decay: float = 1e-3) -> Head:
         return product(with_ones(z), weights)
 
     def fit(params, z, y):
-        start = jnp.zeros((z.shape[1] + 1, y.shape[1]), jnp.result_type(z, y))
+        start = jnp.zeros_like(z, jnp.result_type(z, y), (z.shape[1] + 1, y.shape[1]))
         size = rate / mean_power(with_ones(z), y)
         return _descend(logits, start, z, y, steps=steps, rate=size, decay=decay)
 
