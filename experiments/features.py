@@ -166,10 +166,9 @@ def read_for(
       seconds: of a sound, for one that hears waves.
       row: as rows were read in training, whose size it then has, if that is known.
     """
-    if encoder.modality == "audio":
-        shape = row.shape if row else (round(seconds * encoder.rate),)
-        return jax.ShapeDtypeStruct(shape, np.int16)
-    if encoder.modality == "image":
-        shape = row.shape if row else (SIZES.image, SIZES.image, 3)
-        return jax.ShapeDtypeStruct(shape, np.uint8)
-    return jax.ShapeDtypeStruct(row.shape if row else (SIZES.text,), np.int32)
+    shape, dtype = {
+        "audio": ((round(seconds * encoder.rate),), np.int16),
+        "image": ((SIZES.image, SIZES.image, 3), np.uint8),
+        "text": ((SIZES.text,), np.int32),
+    }[encoder.modality]
+    return jax.ShapeDtypeStruct(row.shape if row else shape, dtype)

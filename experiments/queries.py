@@ -12,8 +12,9 @@ import numpy as np
 from experiments import methods
 from experiments.methods import BLOCK
 from experiments.prediction import MOST_SHARED, Predictions, Predictor, adapt
-from fsjax.data.columns import Modality, centred, check_cells, find_modalities
+from fsjax.data.columns import Modality, check_cells, find_modalities
 from fsjax.data.csv_table import as_table, check_queries, labels_of, read_rows
+from fsjax.data.precision import centred
 from fsjax.data.sheet import Sheet, open_csv, open_folder
 from fsjax.data.table import Table
 from fsjax.types import Inputs

@@ -8,13 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from fsjax.data.files import ENDINGS
 from fsjax.data.sheet import Sheet
 
 LARGEST = 1e18  # of a number, so that float32 holds sums of squares
-LOST = 0.01  # most of a column's standard deviation that float32 may round away
 COMMA = re.compile(r"[+-]?\d+,\d+")
 MEND = "say what it is with columns, as in {}:{}"
 
@@ -155,42 +152,6 @@ def cells_of(sheet: Sheet, modality: Modality) -> list[tuple[str, ...]]:
     if not set(modality.columns) <= set(sheet.header):
         return [("",)] * len(sheet.rows)
     return list(zip(*(sheet.column(name) for name in modality.columns), strict=True))
-
-
-def centred(sheet: Sheet, modalities: Mapping[str, Modality]) -> dict[str, Modality]:
-    """The modalities, numbers less their means in a sheet whose cells have been checked.
-
-    What differs by little beside a large mean, as times do, is then not lost in float32.
-    """
-
-    def less_mean(modality: Modality) -> Modality:
-        if modality.kind != "numbers":
-            return modality
-        given = ([float(x) for x in sheet.column(name) if x] for name in modality.columns)
-        return modality._replace(centre=tuple(math.fsum(x) / len(x) for x in given))
-
-    return {name: less_mean(modality) for name, modality in modalities.items()}
-
-
-def check_precision(sheet: Sheet, modalities: Mapping[str, Modality]) -> None:
-    """Checks that numbers, of cells that have been checked, are told apart in float32.
-
-    Raises:
-      ValueError: if a column differs by too little beside its mean; names it and the mend.
-    """
-    for modality in modalities.values():
-        if modality.kind != "numbers":
-            continue
-        centre = np.broadcast_to(modality.centre, len(modality.columns))
-        for column, middle in zip(modality.columns, centre, strict=True):
-            x = np.array([float(cell) for cell in sheet.column(column) if cell]) - middle
-            lost = np.abs(x.astype(np.float32) - x).mean()
-            if np.ptp(x) > 0 and lost > LOST * x.std():
-                raise ValueError(
-                    f"{sheet.path}: the column {column} differs by about {x.std():.2g} beside a "
-                    f"mean of {x.mean():.6g}, of which float32 loses {lost:.2g}; subtract "
-                    f"{x.mean():.0f} from all of its cells"
-                )
 
 
 def held(sheet: Sheet, modalities: Mapping[str, Modality]) -> dict[str, Modality]:

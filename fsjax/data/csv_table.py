@@ -6,15 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fsjax.data.columns import (
-    Modality,
-    cells_of,
-    check_cells,
-    check_precision,
-    find_modalities,
-    held,
-)
+from fsjax.data.columns import Modality, cells_of, check_cells, find_modalities, held
 from fsjax.data.files import Sizes, read_file, read_lines
+from fsjax.data.precision import check_precision
 from fsjax.data.preprocess import encode_texts
 from fsjax.data.sheet import Sheet, open_csv
 from fsjax.data.stored import Stored, loaded, stored
