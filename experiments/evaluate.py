@@ -30,7 +30,7 @@ from experiments import (
     tables,
 )
 from experiments.configs.emoji import get_config
-from experiments.names import check_name
+from experiments.names import as_path, check_name
 from experiments.runs import read_config
 from fsjax.data.pool import make_pool
 
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Evaluates as the arguments ask and prints the results."""
     parser = argparse.ArgumentParser(prog="python -m experiments.evaluate", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--workdir", type=Path, required=True, help="of a run that was trained")
+    parser.add_argument("--workdir", type=as_path, required=True, help="of a run that was trained")
     parser.add_argument(
         "--settings", type=setting, nargs="+", help="ways x shots, as in 5x1 or 5x1-3"
     )

@@ -2,7 +2,13 @@
 
 import difflib
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
+
+
+def as_path(text: str) -> Path:
+    """The path that a flag names, `~` the home directory: shells leave it in --flag=~/folder."""
+    return Path(text).expanduser()
 
 
 def pick(choices: Mapping[str, Any], name: str, key: str) -> Any:

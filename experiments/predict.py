@@ -31,21 +31,21 @@ from pathlib import Path
 
 from experiments import compiled, predicted, queries, verdict
 from experiments.features import FEATURES
-from experiments.names import parse_pairs
+from experiments.names import as_path, parse_pairs
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m experiments.predict", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--support", type=Path, required=True, help="CSV or folder, with labels")
-    parser.add_argument("--query", type=Path, required=True, help="CSV or folder")
-    parser.add_argument("--workdir", type=Path, help="of a run that was trained")
+    parser.add_argument("--support", type=as_path, required=True, help="CSV or folder, with labels")
+    parser.add_argument("--query", type=as_path, required=True, help="CSV or folder")
+    parser.add_argument("--workdir", type=as_path, help="of a run that was trained")
     parser.add_argument("--model", help="of the run; its first unless given")
     parser.add_argument("--features", choices=FEATURES, default=FEATURES[0], help="without a run")
     parser.add_argument("--columns", default="", help="as image:photo,tabular:height+width")
     parser.add_argument("--risk", type=float, help="share of errors from which it abstains")
-    parser.add_argument("--out", type=Path, default=Path("predictions.csv"), help="the CSV")
-    parser.add_argument("--report", type=Path, help="a page with pictures and nearest rows")
+    parser.add_argument("--out", type=as_path, default=Path("predictions.csv"), help="the CSV")
+    parser.add_argument("--report", type=as_path, help="a page with pictures and nearest rows")
     return parser
 
 

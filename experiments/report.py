@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments import plots
+from experiments.names import as_path
 from experiments.runs import Line, Run, merge, read_runs, told_apart
 from experiments.sections import learning, section
 from experiments.tables import (
@@ -114,11 +115,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Writes the page and the tables, and prints the table."""
     parser = argparse.ArgumentParser(prog="python -m experiments.report", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("dirs", metavar="DIR", nargs="+", type=Path, help="work directory of a run")
+    parser.add_argument(
+        "dirs", metavar="DIR", nargs="+", type=as_path, help="work directory of a run"
+    )
     parser.add_argument(
         "--out",
         metavar="FILE",
-        type=Path,
+        type=as_path,
         help="the page to write, FILE.html; tables go to FILE.md and FILE.tex beside it "
         "(default: report.html in DIR, or here if there are several)",
     )

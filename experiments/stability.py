@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments import build, compiled, dealer, fitting, jobs
 from experiments.evaluate import load_config
-from experiments.names import check_name
+from experiments.names import as_path, check_name
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
 from fsjax.evaluation.figures import accuracy
@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Trains the seeds that the arguments ask for and prints how they ended."""
     parser = argparse.ArgumentParser(prog="python -m experiments.stability", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--workdir", type=Path, required=True, help="of a run that was trained")
+    parser.add_argument("--workdir", type=as_path, required=True, help="of a run that was trained")
     parser.add_argument("--model", default="hallucinate", help="one of the run's")
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args(argv)

@@ -25,6 +25,7 @@ from jax.errors import JaxRuntimeError
 from ml_collections import ConfigDict
 
 from experiments import compiled, devices, report, stopping, tables, train
+from experiments.names import as_path
 from experiments.runs import merge, read_runs
 from experiments.stopping import Stop
 from fsjax.training.loop import Diverged
@@ -154,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sample", type=int, help="so many points of the grid, drawn at random")
     parser.add_argument("--only", type=int, help="one run alone, counted from 0")
     parser.add_argument("--list", action="store_true", help="say what would be run")
-    parser.add_argument("--workdir", type=Path, required=True, help="of all runs")
+    parser.add_argument("--workdir", type=as_path, required=True, help="of all runs")
     return parser
 
 

@@ -42,6 +42,7 @@ from experiments import (
     stopping,
     teaching,
 )
+from experiments.names import as_path
 from experiments.progress import Board, Progress
 from experiments.stopping import Stop
 from experiments.tables import table
@@ -225,7 +226,7 @@ def _all_seeds(config: ConfigDict, workdir: Path, stop: Stop) -> list[dict[str, 
 
 def chosen_workdir() -> Path:
     """The work directory that the flags name, or one by the date."""
-    return Path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    return as_path(WORKDIR.value or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from experiments.build.parts import DISTILLATION, SPREADS, TRAIN_SPREAD, Model
 from experiments.build.tasks import WATCH, Training, on_tasks
 from experiments.dealer import first_task, training_rows
 from experiments.devices import spreads_rows
-from experiments.names import named, parse_names, pick
+from experiments.names import check_name, named, parse_names
 from fsjax.episodes.missing import see_through
 from fsjax.learners.embedding import embed_together
 from fsjax.learners.hallucinate import Hallucinator
@@ -82,7 +82,8 @@ def training(
     default = "ranking" if config.learner == "metric" and _by_triplets(config) else "episodic"
     own = OWN.get(config.learner, default)
     name = own if config.objective == "own" else config.objective
-    make = pick(OBJECTIVES, name, "objective")
+    check_name(("own", *OBJECTIVES), name, "objective")
+    make = OBJECTIVES[name]
     make = partial(make, teacher=teacher) if name == DISTILLATION else make
     if spreads_rows(config):
         _check_spreads(config)

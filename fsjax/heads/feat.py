@@ -13,11 +13,12 @@ class SetToSet(nn.Module):
     """Self-attention over the prototypes, added to them through a gate that is closed at first."""
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x [W, D] -> [W, D]."""
+    def __call__(self, x: Array, seen: Array) -> Array:
+        """Prototypes x [W, D], and whether they are of any rows [W] -> [W, D]."""
         width, normal = x.shape[-1], nn.LayerNorm(name="norm")(x)
         q, k, v = (nn.Dense(width, use_bias=False, name=name)(normal) for name in "qkv")
-        attended = jax.nn.softmax(q @ k.T / jnp.sqrt(width)) @ v
+        scores = jnp.where(seen, q @ k.T / jnp.sqrt(width), jnp.finfo(x.dtype).min)
+        attended = jax.nn.softmax(scores) @ v
         gate = self.param("gate", nn.initializers.zeros, ())
         return x + gate * nn.Dense(width, name="out")(attended)
 
@@ -43,10 +44,10 @@ def feat(*, distance: Distance = squared_euclidean, temperature: float = 0.1) ->
     nearest, adapted = prototype(distance=distance, temperature=temperature), SetToSet()
 
     def init(key, z, y):
-        means = class_means(z, y)
-        return nearest.init(key, z, y) | {"attention": adapted.init(key, means)["params"]}
+        attention = adapted.init(key, class_means(z, y), y.any(0))["params"]
+        return nearest.init(key, z, y) | {"attention": attention}
 
     def fit(params, z, y):
-        return adapted.apply({"params": params["attention"]}, class_means(z, y))
+        return adapted.apply({"params": params["attention"]}, class_means(z, y), y.any(0))
 
     return Head(init, fit, nearest.score)

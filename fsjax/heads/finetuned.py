@@ -88,11 +88,12 @@ def _no_params(key, z, y):
 def _descend(
     logits: Logits, weights: Array, z: Array, y: Array, *, steps: int, rate, decay: float
 ) -> Array:
-    total = jnp.maximum(row_weights(y).sum(), jnp.finfo(z.dtype).tiny)
+    total, seen = jnp.maximum(row_weights(y).sum(), jnp.finfo(z.dtype).tiny), y.any(0)
 
     def loss(weights: Array) -> Array:
+        among = jnp.where(seen, logits(weights, z), jnp.finfo(z.dtype).min / 2)
         # Soft labels that add up to less than one weigh their row down.
-        return optax.softmax_cross_entropy(logits(weights, z), y).sum() / total
+        return optax.softmax_cross_entropy(among, y).sum() / total
 
     def step(weights: Array, _: None) -> tuple[Array, None]:
         return weights - rate * (jax.grad(loss)(weights) + decay * weights), None

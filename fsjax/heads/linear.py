@@ -49,25 +49,44 @@ def score_linear(params: Params, weights: Array, z: Array) -> Array:
     return product(with_ones(z), weights) * jnp.exp(params["log_scale"])
 
 
-def solve_ridge(x: Array, t: Array, penalty: Array) -> Array:
-    """argmin |x a - t|^2 + penalty |a|^2, by a system of the smaller of S and D.
+def solve_ridge(x: Array, u: Array, t: Array, penalty: Array) -> Array:
+    """argmin |[x, u] a - t|^2 + penalty |a|^2, by a system of the smaller of S and D + 1.
 
-    (x'x + p I)^-1 x' = x' (x x' + p I)^-1, since x' (x x' + p I) = (x'x + p I) x'.
+    With X = [x, u], (X'X + p I)^-1 X' = X' (X X' + p I)^-1, since X' (X X' + p I) = (X'X + p I) X'.
 
     Args:
       x: [S, D].
-      t: [S, W].
+      u: [S] the column of the bias.
+      t: [S, W], or [S].
       penalty: [] positive.
 
     Returns:
-      [D, W].
+      [D + 1, W], or [D + 1], the bias last.
     """
     rows, features = x.shape
-    if rows < features:
-        return product(x.T, solve(product(x, x.T) + penalty * jnp.eye(rows), t))
-    return solve(product(x.T, x) + penalty * jnp.eye(features), product(x.T, t))
+    if rows <= features:
+        c, bias = solve_with_bias(product(x, x.T) + penalty * jnp.eye(rows), u, t)
+        return jnp.concatenate([product(x.T, c), bias[None]])
+    x = jnp.concatenate([x, u[:, None]], axis=1)
+    a = product(x.T, x) + penalty * jnp.eye(features + 1)
+    return cho_solve(cho_factor(a), product(x.T, t))
 
 
-def solve(a: Array, b: Array) -> Array:
-    """a^-1 b of a positive definite a [N, N], for b [N] or [N, K]."""
-    return cho_solve(cho_factor(a), b)
+def solve_with_bias(a: Array, u: Array, t: Array) -> tuple[Array, Array]:
+    """c = (a + u u')^-1 t and the bias u'c, of a positive definite a [N, N] that may be tiny.
+
+    c = a^-1 (t - u u'c), whence u'c = u'a^-1 t / (1 + u'a^-1 u) (Sherman and Morrison 1950,
+    https://doi.org/10.1214/aoms/1177729893). Beside u u' a tiny a would be rounded away.
+
+    Args:
+      a: [N, N].
+      u: [N].
+      t: [N, W], or [N].
+
+    Returns:
+      [N, W] and [W], or [N] and [].
+    """
+    factor = cho_factor(a)
+    of_t, of_u = cho_solve(factor, t), cho_solve(factor, u)
+    bias = product(u, of_t) / (1 + product(u, of_u))
+    return of_t - jnp.multiply.outer(of_u, bias), bias

@@ -9,8 +9,8 @@ from fsjax.heads.linear import (
     init_penalty_and_scale,
     row_weights,
     score_linear,
-    solve,
     solve_ridge,
+    solve_with_bias,
     with_ones,
 )
 from fsjax.heads.product import product
@@ -37,19 +37,18 @@ def logistic(*, steps: int = 5, penalty: float = 0.01, scale: float = 1.0) -> He
         raise ValueError(f"Newton's method takes a step at least, got {steps}")
 
     def fit(params, z, y):
-        x, weight = with_ones(z), row_weights(y)
-        penalty = jnp.exp(params["log_penalty"])
+        weight, penalty = row_weights(y), jnp.exp(params["log_penalty"])
         # Of the smaller of rows and features.
-        solve = _by_rows if x.shape[0] < x.shape[1] else _by_features
-        ridge, weights_of = solve(x, penalty)
+        solve = _by_rows if z.shape[0] <= z.shape[1] else _by_features
+        ridge, weights_of = solve(z, penalty)
 
         def one_class(y: Array) -> Array:
             found, scores = None, jnp.zeros(y.shape, z.dtype)
             for _ in range(steps):
                 found, scores = ridge(*_newton(scores, y, weight[:, 0]))
-            return found
+            return weights_of(found)
 
-        return weights_of(jax.vmap(one_class, in_axes=1, out_axes=1)(y))
+        return jax.vmap(one_class, in_axes=1, out_axes=1)(y)
 
     return Head(init_penalty_and_scale(penalty, scale), fit, score_linear)
 
@@ -68,24 +67,28 @@ def _newton(scores: Array, y: Array, weight: Array) -> tuple[Array, Array]:
     return root, root * scores + residual
 
 
-def _by_features(x: Array, penalty: Array) -> tuple[Callable, Callable]:
-    """Ridge regressions with weights on x [S, D]: root [S], target [S] -> a [D], x a [S]."""
+def _by_features(z: Array, penalty: Array) -> tuple[Callable, Callable]:
+    """Ridge regressions with weights on [z, 1] [S, D + 1]: root [S], target [S] -> a [D + 1] and
+    the scores [z, 1] a [S].
+    """
 
     def ridge(root: Array, target: Array) -> tuple[Array, Array]:
-        a = solve_ridge(root[:, None] * x, target[:, None], penalty)[:, 0]
-        return a, product(x, a)
+        a = solve_ridge(root[:, None] * z, root, target, penalty)
+        return a, product(with_ones(z), a)
 
     return ridge, lambda a: a
 
 
-def _by_rows(x: Array, penalty: Array) -> tuple[Callable, Callable]:
-    """The same by c [S], where a = x' c: with R the roots on a diagonal,
-    (R x)' (R x x' R + p I)^-1 t = x' c with c = R (R x x' R + p I)^-1 t, and x x' serves all.
+def _by_rows(z: Array, penalty: Array) -> tuple[Callable, Callable]:
+    """The same by c [S] and the bias b, where a = [z'c, b]: with R the roots r on a diagonal,
+    (R [z, 1])' (R z z' R + r r' + p I)^-1 t = [z, 1]'c with c = R (R z z' R + r r' + p I)^-1 t,
+    and z z' serves all.
     """
-    k = product(x, x.T)
+    k = product(z, z.T)
 
-    def ridge(root: Array, target: Array) -> tuple[Array, Array]:
-        c = root * solve(root[:, None] * k * root + penalty * jnp.eye(len(k)), target)
-        return c, product(k, c)
+    def ridge(root: Array, target: Array) -> tuple[tuple[Array, Array], Array]:
+        a = root[:, None] * k * root + penalty * jnp.eye(len(k))
+        c, bias = solve_with_bias(a, root, target)
+        return (root * c, bias), product(k, root * c) + bias
 
-    return ridge, lambda c: product(x.T, c)
+    return ridge, lambda found: jnp.append(product(z.T, found[0]), found[1])

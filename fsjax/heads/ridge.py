@@ -7,7 +7,6 @@ from fsjax.heads.linear import (
     row_weights,
     score_linear,
     solve_ridge,
-    with_ones,
 )
 from fsjax.types import Head
 
@@ -32,6 +31,6 @@ def ridge(*, penalty: float = 1.0, scale: float = 10.0) -> Head:
     def fit(params, z, y):
         root = jnp.sqrt(row_weights(y))
         targets = y / jnp.where(root > 0, root, 1.0)
-        return solve_ridge(with_ones(z) * root, targets, jnp.exp(params["log_penalty"]))
+        return solve_ridge(z * root, root[:, 0], targets, jnp.exp(params["log_penalty"]))
 
     return Head(init_penalty_and_scale(penalty, scale), fit, score_linear)

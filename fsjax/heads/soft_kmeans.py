@@ -35,9 +35,10 @@ def soft_kmeans(
 
     def score(params, task, z):
         total, count = task
-        means = total / jnp.where(count > 0, count, 1.0)
+        means, seen = total / jnp.where(count > 0, count, 1.0), (count > 0).T
         for _ in range(steps):
-            share = jax.nn.softmax(nearest.score(params, means, z)) * (count > 0).T
+            scores = jnp.where(seen, nearest.score(params, means, z), jnp.finfo(z.dtype).min)
+            share = jax.nn.softmax(scores) * seen
             means = (total + product(share.T, z)) / jnp.maximum(count + share.sum(0)[:, None], 1e-9)
         return nearest.score(params, means, z)
 

@@ -122,12 +122,16 @@ def related() -> Match:
 
 
 def _softened_divergence(temperature: float) -> Callable[[Array, Array, Array], Array]:
-    """(student's, teacher's logits [B, C], which are there [B, C]) -> [] over rows with any."""
+    """(student's, teacher's logits [B, C], which are there [B, C]) -> [] over rows with any.
+
+    Classes that are no answer to one of them, of logits of minus infinity or nearly, are not.
+    """
     if temperature <= 0:
         raise ValueError(f"the temperature must be positive, got {temperature}")
 
     def divergence(student: Array, teacher: Array, given: Array) -> Array:
         chex.assert_equal_shape([student, teacher, given])
+        given = given & ~(jnp.minimum(student, teacher) < jnp.finfo(student.dtype).min / 4)
         # exp(-1e9) is zero, and unlike minus infinity it has a finite product with zero.
         student, teacher = (jnp.where(given, x / temperature, -1e9) for x in (student, teacher))
         apart = optax.kl_divergence(jax.nn.log_softmax(student), jax.nn.softmax(teacher))

@@ -14,9 +14,10 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
     """Mean cross-entropy in nats over the rows that have a target.
 
     Args:
-      logits: [Q, W].
-      targets: [Q, W] one-hot or soft; all-zero rows are ignored, and those of a class of so low a
-        logit that it was no answer, as `fsjax.heads.matching` has them where it has no rows.
+      logits: [Q, W]; minus infinity, or nearly, for classes that are no answer, as
+        `fsjax.heads.matching` has it where it has no rows.
+      targets: [Q, W] one-hot or soft; all-zero rows are ignored, and those of a class that was no
+        answer.
 
     Returns:
       [] the loss, zero if no row has a target.
@@ -65,6 +66,7 @@ def _mean_over_rows(loss: Callable[..., Array], logits: Array, targets: Array) -
     least = jnp.finfo(logits.dtype).min / 4
     barred = ((targets > 0) & (logits < least)).any(-1)
     given = (targets.sum(-1) > 0) & ~barred
-    # where before the loss: an ignored row may be infinite, and 0 * inf is NaN in the gradient.
-    per_row = loss(jnp.where(given[:, None], logits, 0.0), targets)
+    # Before the loss: ignored rows and classes may be infinite, and 0 * inf is NaN.
+    finite = jnp.maximum(jnp.where(given[:, None], logits, 0.0), least)
+    per_row = loss(finite, targets)
     return weighted_mean(per_row, given)

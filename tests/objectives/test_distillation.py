@@ -176,6 +176,24 @@ def test_padding_rows_change_no_covariance_by_which_rows_are_told_apart():
     close(padded[:-1, :-1], see(params, Episode(EPISODE.support, *shorter), KEY).neighbours)
 
 
+@pytest.mark.parametrize("none", [-np.inf, np.finfo(np.float32).min])
+def test_classes_that_are_no_answer_to_one_of_both_are_not_compared(none):
+    match = MATCHES["softened"]
+    student, teacher = (jnp.array(RNG.normal(size=(QUERIES, WAYS)), jnp.float32) for _ in range(2))
+
+    def apart(student, teacher, targets):
+        episode = EPISODE._replace(targets=targets)
+        return match(Seen(student, None, None), Seen(teacher, None, None), episode)
+
+    by_student = jax.value_and_grad(apart)
+    value, gradient = by_student(student[:, :2], teacher[:, :2], jnp.ones((QUERIES, 2)))
+    for ours, theirs in [(none, 1.0), (1.0, none), (none, none)]:
+        logits = student.at[:, 2].set(ours), teacher.at[:, 2].set(theirs)
+        value_more, gradient_more = by_student(*logits, jnp.ones((QUERIES, 3)))
+        np.testing.assert_allclose(value_more, value, rtol=1e-5)
+        close(gradient_more, jnp.pad(gradient, [(0, 0), (0, 1)]))
+
+
 def test_no_gradient_reaches_the_teacher(found):
     _, match, _ = found
 

@@ -51,6 +51,16 @@ def test_ignored_rows_change_neither_loss_nor_gradient_even_if_infinite(loss, ga
     np.testing.assert_allclose(gradient_more, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("none", [-np.inf, np.finfo(np.float32).min])
+@LOSSES
+def test_a_class_that_is_no_answer_changes_neither_loss_nor_gradient(loss, none):
+    value, gradient = value_and_gradient(loss, LOGITS, HARD)
+    more = jnp.concatenate([LOGITS, jnp.full((6, 1), none)], axis=1)
+    value_more, gradient_more = value_and_gradient(loss, more, jnp.pad(HARD, [(0, 0), (0, 1)]))
+    np.testing.assert_allclose(value_more, value, rtol=1e-6)
+    np.testing.assert_allclose(gradient_more, jnp.pad(gradient, [(0, 0), (0, 1)]), rtol=1e-6)
+
+
 @LOSSES
 def test_queries_of_a_class_that_was_no_answer_teach_nothing(loss):
     support, labels = jnp.eye(3), jnp.eye(3)[:, :2].at[2].set(0)
