@@ -7,7 +7,7 @@ import flax.linen as nn
 from ml_collections import ConfigDict
 
 from experiments.names import named, parse_names, parse_pairs, pick
-from fsjax.encoders import audio, image, norms, tabular, text
+from fsjax.encoders import audio, image, norms, series, tabular, text
 from fsjax.encoders.multimodal import Multimodal, as_network
 from fsjax.encoders.precision import in_bfloat16
 from fsjax.fusion import attention, crossed, gated, pooled, products, stacked
@@ -32,6 +32,7 @@ ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "conv4_maps": lambda norm: image.Conv4(norm=norm, pooled=2),
     "resnet12": lambda norm: image.ResNet12(norm=norm),
     "conv_audio": lambda norm: audio.ConvAudio(norm=norm),
+    "conv_series": lambda norm: series.ConvSeries(norm=norm),
     "bytes": lambda norm: text.ByteTransformer(),
     "ngrams": lambda norm: text.CharNgrams(),
     "ngrams_dropout": lambda norm: text.CharNgrams(dropout=0.5),

@@ -60,6 +60,7 @@ def get_config() -> ConfigDict:
                 "image": "conv4",
                 "text": "ngrams",
                 "audio": "conv_audio",
+                "series": "conv_series",
                 "tabular": "mlp",
             },
             # bfloat16: networks compute in it in training; parameters, gradients, statistics,

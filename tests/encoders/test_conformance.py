@@ -14,6 +14,7 @@ from fsjax.encoders.audio import ConvAudio
 from fsjax.encoders.image import Conv4, Halved, ResNet12, StridedConv4
 from fsjax.encoders.layers import spatial_tokens
 from fsjax.encoders.norms import CalibratedNorm, GroupNorm
+from fsjax.encoders.series import ConvSeries
 from fsjax.encoders.spread import each_block
 from fsjax.encoders.tabular import MLP, BesideOne, Raw, Standardised, UnitLength
 from fsjax.encoders.text import ByteTransformer, CharNgrams
@@ -40,6 +41,7 @@ TINY = {
     "conv4_maps": (lambda norm: Conv4((4,) * 4, norm, pooled=2), floats(9, 8, 1), (1, 2 * 2 * 4)),
     "resnet12": (lambda norm: ResNet12((2, 2, 2, 4), norm), floats(16, 32, 3), (2, 4)),
     "conv_audio": (lambda norm: ConvAudio((2, 4), norm), floats(9, 8), (1, 2 * 2 * 4)),
+    "conv_series": (lambda norm: ConvSeries((2, 4), 3, norm), floats(9, 2), (1, 2 * 4)),
     "bytes": (lambda norm: ByteTransformer(4, 1, 2), TEXT, (7, 4)),
     "ngrams": (lambda norm: CharNgrams(4, (1, 2, 3), 16), TEXT, (1, 12)),
     "ngrams_dropout": (lambda norm: CharNgrams(4, (1, 2, 3), 16, 0.5), TEXT, (1, 12)),
