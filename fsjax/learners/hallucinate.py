@@ -173,8 +173,8 @@ def hallucinate(
         real = embed_all(params, episode, key_embed)
         z = real[0][: len(episode.support.labels)]
         made, labels = synthesise(params, z, episode.support, key_noise)
-        total = jnp.maximum(labels.sum(), jnp.finfo(labels.dtype).tiny)
-        labels = labels * (real[1].sum() * share / (1 - share) / total)
+        total = labels.sum()
+        labels *= real[1].sum() * share / (1 - share) / jnp.where(total > 0, total, 1.0)
         return _joined(real, (jax.lax.stop_gradient(made), labels))
 
     return Hallucinator(init, adapt, predict, examples, rows)

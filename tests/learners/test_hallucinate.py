@@ -134,6 +134,15 @@ def test_members_of_triplets_are_all_rows_the_synthetic_ones_in_the_share_asked_
     np.testing.assert_array_equal(y[10:].argmax(1), np.repeat(range(WAYS), GENERATED) * (share > 0))
 
 
+def test_where_no_class_lacks_a_row_the_real_rows_alone_make_triplets():
+    learner = learner_of(missing_weights(1))
+    rows = inputs(60)
+    episode = Episode(SUPPORT, rows, jnp.array(EYE[np.arange(60) % WAYS]))
+    y = jax.jit(learner.rows)(learner.init(KEY, SUPPORT), episode, KEY)[1]
+    np.testing.assert_array_equal(y[66:], np.zeros((WAYS, WAYS)))
+    np.testing.assert_array_equal(y[:66], np.concatenate([SUPPORT.labels, episode.targets]))
+
+
 def test_triplets_do_not_train_the_generator_but_queries_do():
     learner = learner_of(equal_weights(GENERATED))
     params = learner.init(KEY, SUPPORT)
