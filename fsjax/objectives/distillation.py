@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from fsjax.objectives.answers import Loss, adapted, scored
-from fsjax.objectives.losses import cross_entropy, weighted_mean
+from fsjax.objectives.losses import are_answers, cross_entropy, weighted_mean
 from fsjax.types import Array, Embed, Episode, Head, Key, Learner, Metrics, Objective, Params, Step
 
 
@@ -60,7 +60,7 @@ def compared(embed: Embed, head: Head) -> See:
 
 def softened(*, temperature: float) -> Match:
     """How far the student's softened class probabilities are from the teacher's (Hinton et al.
-    2015, https://arxiv.org/abs/1503.02531).
+    2015, https://arxiv.org/abs/1503.02531), among the classes that both can answer.
 
     Args:
       temperature: that divides the logits of both; large ones show which classes the teacher
@@ -131,7 +131,7 @@ def _softened_divergence(temperature: float) -> Callable[[Array, Array, Array], 
 
     def divergence(student: Array, teacher: Array, given: Array) -> Array:
         chex.assert_equal_shape([student, teacher, given])
-        given = given & ~(jnp.minimum(student, teacher) < jnp.finfo(student.dtype).min / 4)
+        given = given & are_answers(student) & are_answers(teacher)
         # exp(-1e9) is zero, and unlike minus infinity it has a finite product with zero.
         student, teacher = (jnp.where(given, x / temperature, -1e9) for x in (student, teacher))
         apart = optax.kl_divergence(jax.nn.log_softmax(student), jax.nn.softmax(teacher))

@@ -52,6 +52,13 @@ def mean_squared_error(predictions: Array, targets: Array) -> Array:
     return optax.squared_error(predictions, targets).mean()
 
 
+def are_answers(logits: Array) -> Array:
+    """Whether logits are of classes that can be answered: those of others are almost minus
+    infinity, as of `fsjax.heads.matching` where a class has no rows. NaN is one, and stays NaN.
+    """
+    return ~(logits < jnp.finfo(logits.dtype).min / 4)
+
+
 def weighted_mean(x: Array, weight: Array) -> Array:
     """The mean of those x [B] that have a weight [B], whatever the others hold; zero if none has.
 
@@ -63,10 +70,9 @@ def weighted_mean(x: Array, weight: Array) -> Array:
 
 def _mean_over_rows(loss: Callable[..., Array], logits: Array, targets: Array) -> Array:
     chex.assert_rank([logits, targets], 2)
-    least = jnp.finfo(logits.dtype).min / 4
-    barred = ((targets > 0) & (logits < least)).any(-1)
+    barred = ((targets > 0) & ~are_answers(logits)).any(-1)
     given = (targets.sum(-1) > 0) & ~barred
     # Before the loss: ignored rows and classes may be infinite, and 0 * inf is NaN.
-    finite = jnp.maximum(jnp.where(given[:, None], logits, 0.0), least)
+    finite = jnp.maximum(jnp.where(given[:, None], logits, 0.0), jnp.finfo(logits.dtype).min / 4)
     per_row = loss(finite, targets)
     return weighted_mean(per_row, given)

@@ -87,3 +87,8 @@ def test_the_loss_without_any_target_is_zero(loss):
 def test_arrays_of_another_rank_are_refused(loss):
     with pytest.raises(AssertionError):
         loss(LOGITS[None], HARD[None])
+
+
+@LOSSES
+def test_a_logit_that_is_nan_is_not_passed_over(loss):
+    assert np.isnan(loss(LOGITS.at[0].set(jnp.nan), HARD))
