@@ -47,16 +47,21 @@ from fsjax.types import (
 OWN = {"maml_pp": "multi_step", "reptile": "reptile", "imputed": "imputation"}
 OWN |= dict.fromkeys(GENERATE, "generation")
 BY_TRIPLETS = ("triangular",)
-# Learners that take gradient steps.
-STEPS = tuple(name for name in LEARNERS if name not in {*EMBEDS, *GENERATE, *TUNED, "imputed"})
+# Learners of which a part is trained by their own objective alone.
+OWN_ALONE = ("imputed",)
+OTHERS = tuple(name for name in LEARNERS if name not in OWN_ALONE)
+# Learners that take gradient steps, through each of which the outer gradient goes.
+THROUGH_STEPS = tuple(name for name in OTHERS if name not in {*EMBEDS, *GENERATE, *TUNED, "imaml"})
 # Objectives that need no queries, as every row of an episode asks.
 ALL_ASK = ("leave_one_out", "supervised", "ranking", "reptile")
 # The learners that an objective can train, where it cannot train all.
 TRAINS = {
+    "episodic": OTHERS,
+    DISTILLATION: OTHERS,
     "leave_one_out": AS_METRIC,
     "supervised": AS_METRIC,
     "views": ("metric", "am3", "described"),
-    "multi_step": STEPS,
+    "multi_step": THROUGH_STEPS,
     "ranking": ("metric",),
     "generation": GENERATE,
     "imputation": ("imputed",),

@@ -269,9 +269,16 @@ def test_learners_are_compared_each_with_its_own_objective():
 
 
 @pytest.mark.parametrize(
-    ("learner", "objective"), [("metric", "multi_step"), ("proto_maml", "reptile")]
+    ("learner", "objective"),
+    [
+        ("metric", "multi_step"),
+        ("proto_maml", "reptile"),
+        ("imaml", "multi_step"),  # no gradient comes from its path
+        ("imputed", "episodic"),  # nothing would train what it fills in
+        ("imputed", "distillation"),
+    ],
 )
-def test_objectives_that_need_inner_steps_refuse_a_learner_without(learner, objective):
+def test_objectives_refuse_a_learner_that_they_would_leave_untrained(learner, objective):
     config = omniglot_maml.get_config()
     config.update(learner=learner, objective=objective)
     with pytest.raises(ValueError, match=f"and not config.learner='{learner}'"):
