@@ -109,7 +109,7 @@ def _best(config: ConfigDict, fresh: TrainState, folder: Path) -> Params:
         raise ValueError(f"{text}: {again}")
 
     saved, steps = checkpoints(config, folder, refuse), config.train.steps
-    if saved.is_empty():
+    if hosts.told(saved.is_empty()):
         raise ValueError(f"{folder} holds no checkpoint; train the run first")
     state = restored(saved, config, fresh)
     if not has_ended(state, steps, config.train.patience or None):
@@ -122,7 +122,7 @@ def _best(config: ConfigDict, fresh: TrainState, folder: Path) -> Params:
 
 def restored(saved: Checkpoints, config: ConfigDict, fresh: TrainState) -> TrainState:
     """What the first process restores, on all devices of the run."""
-    state = saved.restore(fresh)
+    state = saved.restore(fresh) if hosts.is_first() else fresh
     plain = hosts.of_first(state._replace(key=jax.random.key_data(state.key)))
     key = jax.random.wrap_key_data(plain.key)
     return devices.everywhere(config, jax.device_put(plain._replace(key=key)))

@@ -92,14 +92,15 @@ def of_first(arrays: Any) -> Any:
     """The arrays of the first process, bit for bit; all have to ask together.
 
     Args:
-      arrays: a pytree of numbers, of the same shapes and types in all processes.
+      arrays: a pytree of numbers, of the same shapes and types in all processes; those of others
+        than the first may be `jax.ShapeDtypeStruct`.
     """
     if jax.process_count() == 1:
         return arrays
 
     def one(x: Array) -> np.ndarray:
         # As bytes: a broadcast is a sum, in which a negative zero loses its sign.
-        x = np.asarray(x)
+        x = np.asarray(x) if is_first() else np.zeros(x.shape, x.dtype)
         sent = multihost_utils.broadcast_one_to_all(np.frombuffer(x.tobytes(), np.uint8))
         return np.asarray(sent).view(x.dtype).reshape(x.shape)
 

@@ -9,9 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
-from experiments import hosts
+from experiments import fitting, hosts
+from experiments.configs.emoji import get_config
+from fsjax.types import Best, TrainState
 
 ROOT = Path(__file__).parents[2]
 TASKS = {"devices": 4, "train.tasks": 4}
@@ -44,6 +48,32 @@ def test_one_process_agrees_with_itself(tmp_path):
     assert hosts.any_of(True) and not hosts.any_of(False)
     with hosts.folder(tmp_path) as ours:
         assert ours == tmp_path
+
+
+class Lacking:
+    """Checkpoints of a process that is not the first one."""
+
+    def restore(self, fresh):
+        pytest.fail("it has none of its own")
+
+
+def test_only_the_first_process_restores_and_all_have_its_numbers(monkeypatch):
+    key, w = jax.random.key(7), np.float32([1, -0.0, 3])
+    best = Best({"w": w}, w[0], np.int32(4), np.int32(0))
+    first = TrainState({"w": w}, (), key, np.int32(4), best)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), first)
+    leaves = iter(jax.tree.leaves(first._replace(key=jax.random.key_data(key))))
+
+    def broadcast(x):
+        return np.frombuffer(np.asarray(next(leaves)).tobytes(), np.uint8)
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(hosts, "is_first", lambda: False)
+    monkeypatch.setattr(hosts.multihost_utils, "broadcast_one_to_all", broadcast)
+    fresh = shapes._replace(key=jax.random.key(0))
+    found = fitting.restored(Lacking(), get_config(), fresh)
+    assert found.key == key and int(found.step) == 4
+    np.testing.assert_array_equal(found.best.params["w"], w)
 
 
 def start(flags, workdir, processes):
@@ -87,6 +117,14 @@ def test_two_processes_train_as_one(tmp_path, job_flags):
     (two,), (one,) = (lines(tmp_path / name, "results.jsonl") for name in ("two", "one"))
     assert two["accuracy"] == pytest.approx(one["accuracy"], abs=1e-6)
     assert two["device"].startswith("4 x") and (tmp_path / "two" / "report.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [{"seeds": 4}, {"compare": "taught"}])
+def test_two_processes_test_what_the_first_has_saved(tmp_path, job_flags, change):
+    flags = job_flags(tmp_path / "data.npz", **TASKS | {"train.steps": 2} | change)
+    said = ended(start(flags, tmp_path / "two", 2))
+    assert [code for _, code in said] == [0, 0], said
 
 
 @pytest.mark.slow
