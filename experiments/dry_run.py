@@ -30,7 +30,7 @@ def plan(config: ConfigDict) -> str:
       ValueError: as `experiments.train.train`, if config and data do not fit.
     """
     if config.seeds > 1:
-        seeds.folders(config)  # refuses what cannot be one program
+        seeds.check(config)
     tables = build.tables(config)
     pools = {s: devices.everywhere(config, make_pool(tables[s])) for s in build.HELD_OUT}
     pools["train"] = dividing.training_pool(config, tables["train"])

@@ -54,6 +54,16 @@ def folders(config: ConfigDict) -> dict[str, ConfigDict]:
     return found
 
 
+def check(config: ConfigDict) -> None:
+    """Checks that all seeds can be trained as one program, and each then be tested by itself.
+
+    Raises:
+      ValueError: as `folders`, or if the devices that seeds share cannot share the tasks of one.
+    """
+    for one in folders(config).values():
+        devices.mesh(one)
+
+
 def fit(
     name: str,
     config: ConfigDict,

@@ -207,6 +207,7 @@ def _one(config: ConfigDict, workdir: Path, stop: Stop) -> list[dict[str, Any]]:
 
 def _all_seeds(config: ConfigDict, workdir: Path, stop: Stop) -> list[dict[str, Any]]:
     """Trains all seeds together, and tests each as a run of its own."""
+    seeds.check(config)
     each = seeds.folders(config)
     with begin(config, workdir, stop) as run:
 

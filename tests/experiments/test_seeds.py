@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import build, evaluate, fitting, jobs, report, seeds, train
+from experiments import build, dry_run, evaluate, fitting, jobs, report, seeds, train
 from experiments.runs import read_lines, read_runs
 from experiments.stopping import Stop, Stopped
 from fsjax.data.pool import make_pool
@@ -117,6 +117,17 @@ def test_seeds_that_cannot_be_one_program(whole, change):
     config.update_from_flattened_dict(change)
     with pytest.raises(ValueError, match=r"config.seeds=2 .* experiments.sweep --grid seed"):
         seeds.folders(config)
+
+
+def test_seeds_of_several_hosts_that_cannot_be_tested_are_refused_before_training(
+    whole, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    for begins in (lambda config: train.train(config, tmp_path), dry_run.plan):
+        with pytest.raises(ValueError, match=r"tasks=1 use 1 of the 2 devices of 2 processes"):
+            begins(whole[0])
+    assert not list(tmp_path.iterdir())
 
 
 def test_seeds_of_no_training_are_refused(whole):
