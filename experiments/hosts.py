@@ -44,10 +44,11 @@ def join() -> None:
     Raises:
       ValueError: if some of these are told and others not.
     """
-    if count(os.environ) == 1:
+    told = [name for name in BY_HAND[1:] if name in os.environ]
+    if count(os.environ) == 1 and told != [BY_HAND[2]]:  # that is one of several
         return
     settings = {}
-    if told := [name for name in BY_HAND[1:] if name in os.environ]:
+    if told:
         if lacking := [name for name in BY_HAND if name not in os.environ]:
             raise ValueError(f"{', '.join(told)} are set, and {', '.join(lacking)} are not")
         number, place = (int(os.environ[name]) for name in BY_HAND[1:])

@@ -36,10 +36,25 @@ def test_processes_that_launchers_started(environment, number):
     assert hosts.count(environment) == number
 
 
-def test_half_of_what_is_told_by_hand(monkeypatch):
-    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
-    with pytest.raises(ValueError, match="are set, and JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID"):
+@pytest.mark.parametrize(
+    ("told", "lacking"),
+    [
+        ({"JAX_NUM_PROCESSES": "2"}, "JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID"),
+        ({"JAX_PROCESS_ID": "1"}, "JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES"),
+        ({"JAX_PROCESS_ID": "1", "JAX_COORDINATOR_ADDRESS": "a:1"}, "JAX_NUM_PROCESSES"),
+    ],
+)
+def test_half_of_what_is_told_by_hand(monkeypatch, told, lacking):
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=f"are set, and {lacking} are not"):
         hosts.join()
+
+
+def test_one_process_that_is_told_so_joins_none(monkeypatch):
+    for name, value in {"JAX_NUM_PROCESSES": "1", "JAX_PROCESS_ID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    hosts.join()
 
 
 def test_one_process_agrees_with_itself(tmp_path):
