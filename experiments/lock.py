@@ -27,7 +27,7 @@ def held(workdir: Path) -> Iterator[None]:
         workdir.mkdir(parents=True, exist_ok=True)
         probe = workdir / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another job may try at this moment
         file = (workdir / FILE).open("a+")
     except OSError as error:
         raise SystemExit(

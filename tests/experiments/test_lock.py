@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,18 @@ def test_it_ends_with_the_block_and_holds_within_one_process_too(tmp_path):
         with pytest.raises(ValueError, match="in use"), lock.held(tmp_path):
             pass
     with lock.held(tmp_path):
+        pass
+
+
+def test_of_two_that_begin_at_once_one_has_it_and_the_other_is_told_so(tmp_path, monkeypatch):
+    touch = Path.touch
+
+    def both(path):
+        touch(path)
+        path.unlink()  # as the other one does in between
+
+    monkeypatch.setattr(Path, "touch", both)
+    with lock.held(tmp_path), pytest.raises(ValueError, match="in use"), lock.held(tmp_path):
         pass
 
 
