@@ -198,11 +198,11 @@ def _one(config: ConfigDict, workdir: Path, stop: Stop) -> list[dict[str, Any]]:
         for _, lines in of_models(partial(run_model, run=run), run):
             results.append_new(log, lines)
             tested += lines
-        results.append_new(log, comparing.compare(names, config, workdir))
-        results.append_new(log, conditions.compare(names, config, tested, workdir))
         if hosts.is_first():
+            results.append_new(log, comparing.compare(names, config, workdir))
+            results.append_new(log, conditions.compare(names, config, tested, workdir))
             report.write_report([workdir], workdir / "report.html")
-        return results.read_lines(log)
+        return hosts.told(results.read_lines(log))
 
 
 def _all_seeds(config: ConfigDict, workdir: Path, stop: Stop) -> list[dict[str, Any]]:

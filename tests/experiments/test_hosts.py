@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import fitting, hosts
+from experiments import fitting, hosts, train
 from experiments.configs.emoji import get_config
 from fsjax.types import Best, TrainState
 
@@ -91,6 +91,14 @@ def test_only_the_first_process_restores_and_all_have_its_numbers(monkeypatch):
     np.testing.assert_array_equal(found.best.params["w"], w)
 
 
+def test_another_process_needs_no_figures_of_models_tested_before(
+    monkeypatch, tmp_path, write_npz, small
+):
+    monkeypatch.setattr(hosts, "is_first", lambda: False)
+    monkeypatch.setattr(train, "run_model", lambda name, run: [])
+    assert train.train(small(write_npz(tmp_path / "data.npz")), tmp_path / "work") == []
+
+
 def start(flags, workdir, processes):
     """The processes of a job on this host, begun."""
     with socket.socket() as free:
@@ -138,8 +146,9 @@ def test_two_processes_train_as_one(tmp_path, job_flags):
 @pytest.mark.parametrize("change", [{"seeds": 4}, {"compare": "taught"}])
 def test_two_processes_test_what_the_first_has_saved(tmp_path, job_flags, change):
     flags = job_flags(tmp_path / "data.npz", **TASKS | {"train.steps": 2} | change)
-    said = ended(start(flags, tmp_path / "two", 2))
-    assert [code for _, code in said] == [0, 0], said
+    for _ in ("trained", "gone on with when all is done"):
+        said = ended(start(flags, tmp_path / "two", 2))
+        assert [code for _, code in said] == [0, 0], said
 
 
 @pytest.mark.slow
