@@ -27,6 +27,7 @@ from experiments import (
     dry_run,
     jobs,
     results,
+    scoring,
     stopping,
     tables,
     train,
@@ -44,15 +45,17 @@ RECOMMENDATION_KEY = 505
 class Recommendation(NamedTuple):
     """Which of several models to use."""
 
-    model: str  # the most accurate on validation
+    model: str  # the most accurate on validation, of the inductive ones if there are any
     equals: tuple[str, ...]  # those whose difference to it may be zero
     lines: list[Line]  # as those of results.jsonl: accuracies, and differences to that model
+    no_rivals: tuple[str, ...] = ()  # transductive ones, beside those that are not
 
     def __str__(self):
-        if not self.equals:
-            return f"Use {self.model}: it is above all others by their intervals."
-        others = ", ".join(self.equals)
-        return f"Use {self.model}; these episodes do not tell it from {others}."
+        alike, no_rivals = ", ".join(self.equals), ", ".join(self.no_rivals)
+        above = ": it is above all others by their intervals."
+        why = f"; these episodes do not tell it from {alike}." if alike else above
+        beside = f" Transductive, and so no rivals: {no_rivals}." if no_rivals else ""
+        return f"Use {self.model}{why}{beside}"
 
 
 def recommend(config: ConfigDict, workdir: Path | str, stop: Stop | None = None) -> Recommendation:
@@ -90,8 +93,14 @@ def recommend(config: ConfigDict, workdir: Path | str, stop: Stop | None = None)
     return chosen
 
 
-def _validated(name: str, run: train.Begun) -> np.ndarray:
-    """The accuracy of a model in each episode: [E]."""
+class Validated(NamedTuple):
+    """What validation tells of a model."""
+
+    accuracy: np.ndarray  # [E] of each episode
+    transductive: bool
+
+
+def _validated(name: str, run: train.Begun) -> Validated:
     scored, progress = train.fitted(name, run)
     config, model = scored.config, scored.model
     _, rows = jobs.prepared(model, scored.params, run.pools["validation"])
@@ -102,30 +111,33 @@ def _validated(name: str, run: train.Begun) -> np.ndarray:
     found = episodes(scored.params, jax.random.key(RECOMMENDATION_KEY), sample)["accuracy"]
     mean, half = mean_ci95(found)
     progress.say(f"{100 * mean:.1f} ± {100 * half:.1f} % on validation")
-    return np.asarray(found)
+    scored = scored._replace(pools={"validation": rows})
+    return Validated(np.asarray(found), scoring.transductive(scored, "validation"))
 
 
-def _choose(config: ConfigDict, accuracies: Mapping[str, np.ndarray]) -> Recommendation:
+def _choose(config: ConfigDict, found: Mapping[str, Validated]) -> Recommendation:
     setting = dealer.episode_settings(config)["validation"][0]
     shared = {"data": config.data.name, "split": "validation", "seed": config.seed, **setting}
     shared |= {"apart": config.apart, "episodes": config.test.episodes}
     lines, variants = [], build.models(config)
-    for name, found in accuracies.items():
-        mean, half = mean_ci95(found)
+    for name, (accuracy_of, transductive) in found.items():
+        mean, half = mean_ci95(accuracy_of)
         line = {"kind": "result", "model": name, **shared, "accuracy": mean, "ci95": half}
         line["modalities"] = list(parse_names(variants[name].modalities))
+        line["transductive"] = transductive
         lines.append(line | {"steps": variants[name].train.steps})
-    best = max(accuracies, key=lambda name: accuracies[name].mean())
+    best = max(found, key=lambda name: (not found[name].transductive, found[name].accuracy.mean()))
+    no_rivals = [name for name in found if found[name].transductive > found[best].transductive]
     equals = []
-    for name in accuracies:
+    for name in found:
         if name == best:
             continue
-        mean, half = paired_difference(accuracies[best], accuracies[name])
+        mean, half = paired_difference(found[best].accuracy, found[name].accuracy)
         line = {"kind": "comparison", "model": best, "against": name, **shared}
         lines.append(line | {"difference": mean, "ci95": half})
-        if mean <= half:
+        if mean <= half and name not in no_rivals:
             equals.append(name)
-    return Recommendation(best, tuple(equals), lines)
+    return Recommendation(best, tuple(equals), lines, tuple(no_rivals))
 
 
 def main(argv: Sequence[str]) -> None:

@@ -69,7 +69,7 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
     mesh = devices.mesh(config)
     scored = scored._replace(pools={s: prepared(model, params, pools[s], mesh)[1] for s in read})
     about = {"model": name, "data": config.data.name, "split": "test", "seed": config.seed}
-    about["transductive"] = _transductive(scored)
+    about["transductive"] = transductive(scored, "test")
     lines = []
     for settings in dealer.episode_settings(config)["test"]:
         start = time.perf_counter()
@@ -102,10 +102,11 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _transductive(scored: Scored) -> bool:
+def transductive(scored: Scored, split: str) -> bool:
+    """Whether what a model says of a query depends on the others, by rows that `prepared` gave."""
     _, config, model, params, pools = scored
-    ways = dealer.episode_settings(config)["test"][0]["ways"]
-    small = dealer.episodes(config, pools["test"], ways=ways, shots=1, queries=2)
+    ways = dealer.episode_settings(config)[split][0]["ways"]
+    small = dealer.episodes(config, pools[split], ways=ways, shots=1, queries=2)
     episode = compiled.once(lambda sample, key: sample(key))(small, jax.random.key(0))
     learner = (model.fast or model).learner
     return is_transductive(learner, params, episode, jit=compiled.once)

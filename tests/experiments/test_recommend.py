@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import build, fitting, jobs, recommend, results
-from experiments.recommend import _choose
+from experiments.recommend import Validated, _choose
 from fsjax.data.pool import make_pool
 
 SETTING = {"ways": 4, "shots": 1, "queries": 1}
@@ -16,7 +16,7 @@ SETTING = {"ways": 4, "shots": 1, "queries": 1}
 def done(tmp_path_factory, small, write_npz):
     folder = tmp_path_factory.mktemp("recommended")
     config = small(write_npz(folder / "data.npz"))
-    config.update(modalities="tabular", fusion="plain", compare="raw")
+    config.update(modalities="tabular", fusion="plain", compare="raw,soft_kmeans")
     config.test.settings = ((3, 1),)
     return config, folder / "work", recommend.recommend(config, folder / "work")
 
@@ -24,18 +24,20 @@ def done(tmp_path_factory, small, write_npz):
 def test_all_candidates_answer_the_same_episodes_of_validation(done):
     _, workdir, chosen = done
     found = [line for line in chosen.lines if line["kind"] == "result"]
-    assert [line["model"] for line in found] == ["prototype", "raw"]
+    assert [line["model"] for line in found] == ["prototype", "raw", "soft_kmeans"]
     for line in chosen.lines:
         assert line["split"] == "validation" and line["episodes"] == 20
         assert {key: line[key] for key in SETTING} == SETTING
-    assert chosen.model == max(found, key=lambda line: line["accuracy"])["model"]
+    assert [line["transductive"] for line in found] == [False, False, True]
+    assert chosen.model == max(found[:2], key=lambda line: line["accuracy"])["model"]
+    assert chosen.no_rivals == ("soft_kmeans",)
     assert results.read_lines(workdir / "recommendation.jsonl") == chosen.lines
     assert not (workdir / "episodes").exists()  # no test was made
 
 
 def test_models_are_kept_where_training_finds_them_and_are_not_learned_anew(done):
     config, workdir, chosen = done
-    (log,) = workdir.glob("models/*/metrics.jsonl")
+    log = workdir / "models/prototype/metrics.jsonl"
     before = log.read_text()
     pools = {split: make_pool(part) for split, part in build.tables(config).items()}
     job = jobs.prepare(build.models(config)["prototype"], pools["train"])
@@ -48,18 +50,28 @@ def test_models_that_cannot_be_told_from_the_best_are_named(tmp_path, small):
     config = small(tmp_path)
     random = np.random.default_rng(0)
     best = random.uniform(0.5, 1.0, 400)
-    accuracies = {
-        "tabular": best - 0.1,
-        "attention": best,
-        "raw": best - 0.001 + 0.1 * random.normal(size=400),
+    found = {
+        "tabular": Validated(best - 0.1, False),
+        "attention": Validated(best, False),
+        "raw": Validated(best - 0.001 + 0.1 * random.normal(size=400), False),
     }
-    chosen = _choose(config, accuracies)
+    chosen = _choose(config, found)
     assert (chosen.model, chosen.equals) == ("attention", ("raw",))
     assert str(chosen) == "Use attention; these episodes do not tell it from raw."
     differences = {x["against"]: x["difference"] for x in chosen.lines if "against" in x}
     assert differences["tabular"] == pytest.approx(0.1)
-    alone = _choose(config, {"attention": best, "raw": best - 0.1})
-    assert alone.equals == () and "above all others" in str(alone)
+    alone = {"attention": Validated(best, False), "raw": Validated(best - 0.1, False)}
+    assert _choose(config, alone).equals == () and "above all others" in str(_choose(config, alone))
+
+
+def test_a_transductive_model_is_no_rival_of_others(tmp_path, small):
+    accuracy = np.random.default_rng(0).uniform(0.5, 0.9, 400)
+    found = {"attention": Validated(accuracy, False), "raw": Validated(accuracy + 0.1, True)}
+    chosen = _choose(small(tmp_path), found)
+    assert (chosen.model, chosen.equals, chosen.no_rivals) == ("attention", (), ("raw",))
+    assert "so no rivals: raw" in str(chosen)
+    both = _choose(small(tmp_path), {m: x._replace(transductive=True) for m, x in found.items()})
+    assert (both.model, both.no_rivals) == ("raw", ())
 
 
 def test_one_model_alone_is_nothing_to_choose_from(tmp_path, small):
@@ -76,4 +88,4 @@ def test_a_dry_run_tells_what_training_would_cost_and_trains_nothing(done, monke
     monkeypatch.setattr(recommend.dry_run, "plan", lambda config: f"of {config.compare}")
     monkeypatch.setattr(recommend, "recommend", pytest.fail)
     recommend.main([])
-    assert capsys.readouterr().out == "of raw\n"
+    assert capsys.readouterr().out == "of raw,soft_kmeans\n"
