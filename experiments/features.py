@@ -50,16 +50,20 @@ def _pixels(x: np.ndarray) -> np.ndarray:
     return _flat(x)
 
 
-def _heard(x: np.ndarray) -> np.ndarray:
+def _begun(x: np.ndarray) -> np.ndarray:
     """The loudest 40 dB, begun at the first frame within 20 dB of the loudest point and silent
-    after the last: [N, frames, bands] in dB -> [N, frames * bands] in 0..1.
+    after the last: [N, frames, bands] in dB -> as many in 0..1.
     """
     level = np.clip(1 + (x - x.max(axis=(1, 2), keepdims=True)) / 40, 0, 1)
     out = np.zeros_like(level, np.float32)
     for aligned, frames in zip(out, level, strict=True):
         first, last = np.flatnonzero(frames.max(1) >= 0.5)[[0, -1]]
         aligned[: last + 1 - first] = frames[first : last + 1]
-    return _flat(out)
+    return out
+
+
+def _heard(x: np.ndarray) -> np.ndarray:
+    return _flat(_begun(x))
 
 
 def frames_of(waves: np.ndarray, frames: int) -> np.ndarray:
@@ -69,10 +73,11 @@ def frames_of(waves: np.ndarray, frames: int) -> np.ndarray:
     return np.stack([sounds.log_mel_frames(wave, LOW_RATE, frames) for wave in low])
 
 
-def _listened(waves: np.ndarray) -> np.ndarray:
-    """The first `FRAMES` from where a sound begins, wherever that is."""
-    frames = frames_of(waves, max(FRAMES, waves.shape[1] * 50 // RATE))
-    return _heard(frames)[:, : FRAMES * frames.shape[2]]
+def listened(waves: np.ndarray) -> np.ndarray:
+    """The first `FRAMES` from where a sound begins, wherever that is: waves [N, samples] int16 at
+    `RATE` -> [N, FRAMES, 32] in 0..1, the loudest 40 dB.
+    """
+    return _begun(frames_of(waves, max(FRAMES, waves.shape[1] * 50 // RATE)))[:, :FRAMES]
 
 
 def _ngrams(codes: np.ndarray) -> np.ndarray:
@@ -89,7 +94,7 @@ WAVES = {"wave": SECONDS * RATE, "sample_rate": RATE}
 EMBEDS: dict[str, Embed] = {
     "image": Embed("pixels", _pixels, _standardised, {"image": PIXELS}),
     "frames": Embed("log-mel frames", _heard, Raw, {}),
-    "audio": Embed("log-mel frames", _listened, Raw, WAVES),
+    "audio": Embed("log-mel frames", lambda waves: _flat(listened(waves)), Raw, WAVES),
     "text": Embed("n-grams of letters", _ngrams, Raw, {"text": 256}),
     "numbers": Embed("numbers", _flat, _numbers, {}),
 }

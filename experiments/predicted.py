@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from experiments.features import FRAMES, frames_of
+from experiments.features import listened
 from experiments.queries import LABEL, SHOWN, Answers
 from experiments.report import document
 from experiments.verdict import told
@@ -143,11 +143,15 @@ def _pictures(values: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray
 
 def _pixels(row: np.ndarray) -> np.ndarray | None:
     """A picture as it is, a sound as its frames, the lowest band at the bottom; else nothing."""
+    if row.ndim == 3:
+        return row
     if row.dtype == np.int16:
-        row = frames_of(row[None], FRAMES)[0]
-    if row.ndim != 2:
-        return row if row.ndim == 3 else None
-    return np.rint(255 * np.clip(1 + (row.T[::-1] - row.max()) / DECIBELS, 0, 1)).astype(np.uint8)
+        (level,) = listened(row[None])
+    elif row.ndim == 2:
+        level = np.clip(1 + (row - row.max()) / DECIBELS, 0, 1)
+    else:
+        return None
+    return np.rint(255 * level.T[::-1]).astype(np.uint8)
 
 
 def _uri(pixels: np.ndarray) -> str:

@@ -115,6 +115,13 @@ def test_the_page_draws_sounds_with_low_tones_at_the_bottom(folder, heard):
     assert drawn["low"].shape == (32, 96) and loudest["low"] > loudest["high"] + 5
 
 
+def test_a_sound_is_drawn_wherever_in_its_file_it_begins():
+    early, late = np.zeros((2, 5 * RATE), np.int16)
+    early[:RATE] = late[3 * RATE : 4 * RATE] = 10000 * tone(PITCHES["low"], 1.0, RATE)
+    drawn = [predicted._pixels(wave).astype(int) for wave in (early, late)]
+    assert np.abs(drawn[0] - drawn[1]).mean() < 2 and drawn[0].mean() < 50
+
+
 def test_both_kinds_of_features_weigh_the_same(heard):
     waves = np.stack([10000 * tone(pitch, 1.5, RATE) for pitch in PITCHES.values()])
     z = features.embed_of("audio", "published")[0].embed(waves.astype(np.int16))
