@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments import build, devices, fitting, jobs
 from experiments.progress import Progress
-from experiments.runs import SEED, Line, read_lines
+from experiments.runs import SEED, Line
 from fsjax.training.loop import Diverged, Hook, run
 from fsjax.training.seeds import stack, train_seeds, unstack
 from fsjax.types import Metrics, Pool, TrainState
@@ -71,7 +71,7 @@ def fit(
     workdir: Path,
     progress: Progress,
     after: Sequence[Hook] = (),
-) -> None:
+) -> dict[str, float]:
     """Trains one of the models of a run from all its seeds, or goes on with it.
 
     When all are done each is saved as the newest checkpoint of its own folder.
@@ -84,6 +84,9 @@ def fit(
       progress: told the mean of all seeds after every chunk.
       after: hooks that are called when a chunk is saved.
 
+    Returns:
+      Folder -> the best accuracy on validation; nothing of a model that is not trained.
+
     Raises:
       Diverged: if a seed did; says which.
       ValueError: if checkpoints are damaged or of another config.
@@ -91,7 +94,7 @@ def fit(
     whole = build.models(config)[name]
     settings = whole.train
     if settings.steps == 0:
-        return
+        return {}
     variants = {folder: build.models(one)[name] for folder, one in folders(config).items()}
     places = {folder: workdir / folder / "models" / name for folder in variants}
     each = [_prepared(whole, one.seed, pools["train"]) for one in variants.values()]
@@ -113,9 +116,12 @@ def fit(
         hooks=[partial(_of_each, list(variants), hooks), saved.save, *after],
         patience=settings.patience or None,
     )
+    validated = {}
     for state, (folder, place) in zip(unstack(states), places.items(), strict=True):
         if not (place / "checkpoints" / str(int(state.step))).exists():
             fitting.checkpoints(variants[folder], place, progress.say).save(state)
+        validated[folder] = float(state.best.figure)
+    return validated
 
 
 def _prepared(whole: ConfigDict, seed: int, train: Pool) -> jobs.Job:
@@ -170,16 +176,11 @@ class _Mean:
             self._lines = []
 
 
-def choose_best(config: ConfigDict, workdir: Path) -> tuple[str, float]:
-    """The folder of the seed whose first model is best on validation, and its accuracy there.
+def link_best(workdir: Path, validated: Mapping[str, float]) -> str:
+    """The folder of the seed that is best on validation.
 
     A link `best` leads to it, where links can be made.
     """
-    first = next(name for name, one in build.models(config).items() if one.train.steps)
-    validated = {}
-    for folder in folders(config):
-        lines = read_lines(workdir / folder / "models" / first / "metrics.jsonl")
-        validated[folder] = max((line["validation"] for line in lines), default=0.0)
     best = max(validated, key=validated.__getitem__)
     link, part = workdir / BEST, workdir / f"{BEST}.part"
     try:
@@ -188,4 +189,4 @@ def choose_best(config: ConfigDict, workdir: Path) -> tuple[str, float]:
         os.replace(part, link)
     except OSError:  # a file system without links
         pass
-    return best, validated[best]
+    return best

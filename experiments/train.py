@@ -208,20 +208,20 @@ def _one(config: ConfigDict, workdir: Path, stop: Stop) -> list[dict[str, Any]]:
 def _all_seeds(config: ConfigDict, workdir: Path, stop: Stop) -> list[dict[str, Any]]:
     """Trains all seeds together, and tests each as a run of its own."""
     seeds.check(config)
-    each = seeds.folders(config)
+    each, models = seeds.folders(config), build.models(config)
     with begin(config, workdir, stop) as run:
 
-        def fit(name: str) -> None:
-            progress = run.board.add(name, build.models(config)[name].train.steps)
-            seeds.fit(name, config, run.pools, workdir, progress, [stop.after_chunk])
+        def fit(name: str) -> dict[str, float]:
+            progress = run.board.add(name, models[name].train.steps)
+            return seeds.fit(name, config, run.pools, workdir, progress, [stop.after_chunk])
 
-        for _ in of_models(fit, run):
-            pass
+        validated = dict(of_models(fit, run))
     found = [_one(one, workdir / folder, stop) for folder, one in each.items()]
-    best, accuracy = seeds.choose_best(config, workdir)
+    first = next(validated[name] for name in models if validated[name])
+    best = seeds.link_best(workdir, first)
     if hosts.is_first():
         report.write_report([workdir], workdir / "report.html")
-        print(f"best on validation: {best}, {accuracy:.1%}")
+        print(f"best on validation: {best}, {first[best]:.1%}")
     return [line for lines in found for line in lines]
 
 

@@ -1,6 +1,7 @@
 """Several seeds of a job as one program: each ends in what it would have been alone."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -65,11 +66,23 @@ def test_the_page_tells_mean_and_spread(whole):
 
 
 def test_the_best_on_validation_has_a_link(whole):
+    _, folder, _ = whole
+    reached = [
+        max(line["validation"] for line in metrics(folder / f"seed={seed}")) for seed in SEEDS
+    ]
+    assert (folder / "best").readlink().name == f"seed={SEEDS[int(np.argmax(reached))]}"
+
+
+def test_the_best_stays_so_if_its_folder_is_removed_and_made_again(whole, tmp_path, monkeypatch):
     config, folder, _ = whole
-    best, accuracy = seeds.choose_best(config, folder)
-    assert (folder / "best").resolve() == (folder / best).resolve()
-    for seed in SEEDS:
-        assert accuracy >= max(line["validation"] for line in metrics(folder / f"seed={seed}"))
+    shutil.copytree(folder, tmp_path / "run", symlinks=True)
+    best = (folder / "best").readlink()
+    shutil.rmtree(tmp_path / "run" / best)
+    monkeypatch.setattr(train, "_one", lambda *run: [])  # what is tested is the choice
+    monkeypatch.setattr(train.report, "write_report", lambda *runs: None)
+    train.train(config, tmp_path / "run")
+    assert (tmp_path / "run/best").readlink() == best
+    assert (tmp_path / "run/best/models/prototype/checkpoints").exists()
 
 
 def test_a_run_of_one_seed_is_to_be_named(whole):
