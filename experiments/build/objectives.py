@@ -3,50 +3,37 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from experiments.build.distilling import Teacher, distilled
-from experiments.build.generation import critic, generator, imputation, triplets
+from experiments.build.generating import by_triplets, generated, ranked
+from experiments.build.generation import imputation
 from experiments.build.heads import LATE, LOSSES, head
 from experiments.build.learners import AS_METRIC, EMBEDS, GENERATE, LEARNERS, TUNED
 from experiments.build.networks import computed, embed_all
 from experiments.build.parts import DISTILLATION, SPREADS, TRAIN_SPREAD, Model
 from experiments.build.tasks import WATCH, Training, on_tasks
-from experiments.dealer import first_task, training_rows
+from experiments.dealer import training_rows
 from experiments.devices import spreads_rows
 from experiments.names import check_name, named, parse_names
 from fsjax.episodes.missing import see_through
 from fsjax.learners.embedding import embed_together
-from fsjax.learners.hallucinate import Hallucinator
 from fsjax.learners.maml import AdaptedTask, along_path
-from fsjax.objectives.adversarial import adversarial
 from fsjax.objectives.answers import answer_loss, fitted
-from fsjax.objectives.combined import only, together
+from fsjax.objectives.combined import together
 from fsjax.objectives.episodic import query_loss
 from fsjax.objectives.leave_one_out import leave_one_out
 from fsjax.objectives.multi_step import annealed_importance, multi_step_loss
-from fsjax.objectives.ranking import ranking
 from fsjax.objectives.regression import regression
 from fsjax.objectives.reptile import reptile
 from fsjax.objectives.supervised import init_classes, supervised
-from fsjax.objectives.variational import variational
 from fsjax.objectives.views import over_views, views
-from fsjax.types import (
-    Array,
-    Autoencoder,
-    Examples,
-    Key,
-    Objective,
-    Params,
-    Pool,
-)
+from fsjax.types import Key, Objective, Params, Pool
 
 # What trains a learner where the objective is "own"; for all others that is "episodic", if their
 # head is none of those that are trained by triplets.
 OWN = {"maml_pp": "multi_step", "reptile": "reptile", "imputed": "imputation"}
 OWN |= dict.fromkeys(GENERATE, "generation")
-BY_TRIPLETS = ("triangular",)
 # Learners of which a part is trained by their own objective alone.
 OWN_ALONE = ("imputed",)
 OTHERS = tuple(name for name in LEARNERS if name not in OWN_ALONE)
@@ -84,7 +71,7 @@ def training(
     Raises:
       ValueError: if the objective cannot train the learner, or has no query to train it by.
     """
-    default = "ranking" if config.learner == "metric" and _by_triplets(config) else "episodic"
+    default = "ranking" if config.learner == "metric" and by_triplets(config) else "episodic"
     own = OWN.get(config.learner, default)
     name = own if config.objective == "own" else config.objective
     check_name(("own", *OBJECTIVES), name, "objective")
@@ -155,70 +142,9 @@ def _reptile(config: ConfigDict, model: Model) -> Objective:
     return reptile(model.learner, adapted, named(LOSSES, config, "loss"), watch=WATCH)
 
 
-def _by_triplets(config: ConfigDict) -> bool:
-    return config.head in BY_TRIPLETS
-
-
-def _ranking(config: ConfigDict, model: Model) -> Objective:
-    if not _by_triplets(config):
-        raise ValueError(
-            f"config.objective='ranking' trains the heads {', '.join(BY_TRIPLETS)} and not "
-            f"config.head={config.head!r}"
-        )
-    relate = head(config).relate
-
-    def relation(params: Params, anchors: Array, members: Array) -> Array:
-        return relate(params["head"], anchors, members)
-
-    return ranking(embed_all(config, model.network), relation, triplets(config))
-
-
-def _generation(config: ConfigDict, model: Model) -> Objective:
-    """What trains a generator, and what trains the learner that it serves.
-
-    The classification of queries reaches the generator too, so that what it makes is of use.
-    """
-    settings, learner = config.generation, model.learner
-    classify = query_loss(learner, named(LOSSES, config, "loss"), watch=WATCH)
-    parts = {"generator": _generator(config, learner)}
-    if _by_triplets(config):
-        relate = head(config).relate
-
-        def relation(params: Params, anchors: Array, members: Array) -> Array:
-            return relate(params["learner"]["head"], anchors, members)
-
-        parts["ranking"] = ranking(learner.rows, relation, triplets(config))
-        classify = only(("generator",), classify)
-    return together(parts | {"queries": classify}, {"queries": settings.classify})
-
-
-def _generator(config: ConfigDict, learner: Hallucinator) -> Objective:
-    made = generator(config)
-    if isinstance(made, Autoencoder):
-        return variational(made, learner.examples)
-    return adversarial(made, critic(config), learner.examples, penalty=config.generation.penalty)
-
-
 def _imputation(config: ConfigDict, model: Model) -> Objective:
     filling = regression(imputation(), model.learner.examples)
     return together({"generator": filling, "queries": _episodic(config, model)}, {})
-
-
-def _with_critic(config: ConfigDict, made: Model, train: Pool) -> Training:
-    training = on_tasks(_generation)(config, made, train)
-    if isinstance(generator(config), Autoencoder):
-        return training
-
-    def init(key: Key, params: Params) -> Params:
-        def examples(params: Params, key: Key) -> Examples:
-            task = first_task(training.sample(key))
-            return made.learner.examples(params, task, key)
-
-        shapes = jax.eval_shape(examples, params, key)
-        rows = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        return params | {"critic": critic(config).init(key, rows)}
-
-    return training._replace(init=init)
 
 
 def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
@@ -251,7 +177,7 @@ OBJECTIVES = {
     "multi_step": on_tasks(_multi_step),
     "reptile": on_tasks(_reptile),
     "supervised": _supervised,
-    "ranking": on_tasks(_ranking),
-    "generation": _with_critic,
+    "ranking": on_tasks(ranked),
+    "generation": generated,
     "imputation": on_tasks(_imputation),
 }
