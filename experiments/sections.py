@@ -1,15 +1,12 @@
-"""The sections of the report on one run: figures, settings, and how to make it again."""
+"""The sections of the report on one run."""
 
 import html
-import json
-import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from experiments import gallery, plots, scatter
-from experiments.configs.emoji import get_config
+from experiments.facts import facts
 from experiments.names import setting
 from experiments.runs import Line, Run
 from experiments.tables import Cell, Grid, alike, as_html
@@ -207,61 +204,6 @@ def _attribution(arrays: Mapping[str, np.ndarray]) -> str:
     return as_html(Grid(rows, [note]))
 
 
-def _command(config: Mapping[str, Any]) -> str:
-    """The command that trains with a config, as far as it can be told from the default one."""
-
-    def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-        pairs: dict[str, Any] = {}
-        for key, value in settings.items():
-            deeper = isinstance(value, Mapping)
-            pairs |= flat(value, f"{prefix}{key}.") if deeper else {prefix + key: value}
-        return pairs
-
-    def tuples(value: Any) -> Any:
-        return tuple(map(tuples, value)) if isinstance(value, list | tuple) else value
-
-    ours, default = flat(config), flat(get_config().to_dict())
-    command = ["python -m experiments.train --workdir runs/again"]
-    if ours.keys() != default.keys():
-        return f"{command[0]} --config FILE  # one that gives the settings above"
-    changed = {key: value for key, value in ours.items() if tuples(value) != tuples(default[key])}
-    command += [shlex.quote(f"--config.{key}={tuples(value)}") for key, value in changed.items()]
-    return " \\\n    ".join(command)
-
-
-def _facts(run: Run) -> str:
-    """Machine, times and settings of a run, how to make it again, and every result."""
-    results = [line for line in run.lines if line.get("kind") == "result"]
-    facts = {}
-    for key in ("commit", "device", "cores", "versions"):
-        values = [line[key] for line in results if key in line]
-        if key == "versions":
-            values = [", ".join(f"{k} {v}" for k, v in value.items()) for value in values]
-        facts[key] = "; ".join(dict.fromkeys(map(str, values))) or "not noted"
-    facts["evaluation"] = f"{sum(line.get('seconds', 0) for line in results):.0f} s in all"
-    items = "".join(f"<dt>{key}</dt><dd>{html.escape(text)}</dd>" for key, text in facts.items())
-    names = ("model", "setting", "accuracy %", "NLL", "ECE", "episodes", "seconds")
-    rows = [[Cell(name) for name in names]]
-    for line in results:
-        figures = [f"{100 * line['accuracy']:.2f} ± {100 * line['ci95']:.2f}"]
-        figures += [f"{line[key]:.3f}" if key in line else "-" for key in ("nll", "ece")]
-        figures += [str(line.get("episodes", "-")), f"{line.get('seconds', np.nan):.1f}"]
-        rows.append([Cell(text) for text in (line["model"], setting(line), *figures)])
-    every = as_html(Grid(rows, ["Seconds are those of the evaluation."]))
-    every = f"<details><summary>Every result</summary>{every}</details>"
-    return f"<dl>{items}</dl>{_settings(run.config)}{every}"
-
-
-def _settings(config: Mapping[str, Any]) -> str:
-    if not config:
-        return _missing("settings", "config.json is not there")
-    settings = html.escape(json.dumps(config, indent=2))
-    return (
-        f"<p>To make it again:</p><pre>{html.escape(_command(config))}</pre>"
-        f"<details><summary>Settings</summary><pre>{settings}</pre></details>"
-    )
-
-
 def section(name: str, run: Run, order: Sequence[str]) -> str:
     """All that the page tells of one run.
 
@@ -284,7 +226,7 @@ def section(name: str, run: Run, order: Sequence[str]) -> str:
         "Synthetic pictures": _gallery(run.inspection),
         "Attention": _attention(run),
         "Worth of modalities": _attribution(run.inspection),
-        "The run": _facts(run),
+        "The run": facts(run),
     }
     body = "\n".join(f"<h3>{title}</h3>\n{text}" for title, text in parts.items() if text)
     return f"<section><h2>{html.escape(name)}</h2>\n{body}</section>"
