@@ -4,7 +4,7 @@ import html
 import io
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -223,13 +223,19 @@ def as_svg(figure: Figure, alt: str) -> str:
         figure.savefig(file, format="svg", dpi=216, metadata=none)
     text = file.getvalue().decode()
     text = text[text.index("<svg") :]
-    text = re.sub(r"font(?:-family)?: ([\d.]+px )?[^;\"]*", _font, text)
     used = set(re.findall(r"[(\"]#([^)\"]+)", text))
-    text = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", text)
-    for name, (light, _) in COLOURS.items():
-        text = text.replace(light, f"var(--{name})")
+    text = re.sub(r"<[^>]*>", lambda tag: _of_page(tag[0], used), text)
     room = f'style="max-width:{PIXELS * figure.get_figwidth():.0f}px"'
     return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}" {room}', 1)
+
+
+def _of_page(tag: str, used: Collection[str]) -> str:
+    """A tag in the type and the colours of the page, with its id if that is used."""
+    tag = re.sub(r"font(?:-family)?: ([\d.]+px )?[^;\"]*", _font, tag)
+    tag = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", tag)
+    for name, (light, _) in COLOURS.items():
+        tag = tag.replace(light, f"var(--{name})")
+    return tag
 
 
 def _font(match: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import gallery, report
+from experiments import gallery, plots, report
 from experiments.results import write_lines
 from experiments.runs import read_run
 
@@ -70,6 +70,13 @@ def test_page_escapes_text(page):
     assert "run &lt;1&gt;" in page and "run <1>" not in page
     assert "grapes &amp; &lt;b&gt;vine&lt;/b&gt;" in page and "<b>" not in page
     assert "$ign of the $un" in page
+
+
+def test_names_that_look_like_styles_stay_as_they_are():
+    names = ["font: serif, bold", "#1f2430"]
+    svg = plots.confusion(np.eye(2), names, alt="names")
+    Elements(svg)  # whose tags all close
+    assert all(svg.count(f">{name}<") == 2 for name in names)
 
 
 def test_figures_take_their_colours_from_the_page(page):
