@@ -1,6 +1,6 @@
 """Arrays that show what a model does, for the report: confusion, one episode, attention."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import jax
@@ -105,21 +105,24 @@ def _picture(
         prototypes = class_means(support, episode.support.labels)
         return episode, logits, (support, query, prototypes)
 
-    episode, logits, features = look(params, sample, key)
-    labels, targets = (np.asarray(y.argmax(-1)) for y in (episode.support.labels, episode.targets))
+    episode, logits, (support, *others) = look(params, sample, key)
+    inputs, labels, side = episode.support
+    given = np.flatnonzero(np.asarray(labels).any(-1))  # where classes differ in rows some pad
+    seen, labels, support = jax.tree.map(lambda x: x[given], (inputs.values, labels, support))
+    features = (support, *others)
+    labels, targets = (np.asarray(y.argmax(-1)) for y in (labels, episode.targets))
     kinds = ("support", "query", "prototype")
     arrays = {
         "picture_features": np.concatenate(features),
         "picture_kinds": np.repeat(kinds, [len(z) for z in features]),
         "picture_labels": np.concatenate([labels, targets, np.arange(targets.max() + 1)]),
         "picture_predictions": np.asarray(logits.argmax(-1)),
-        "picture_classes": np.array([names[i] for i in episode.support.side.values["class"]]),
+        "picture_classes": np.array([names[i] for i in side.values["class"]]),
     }
-    return arrays | _drawings(episode)
+    return arrays | _drawings(seen, episode.query.values)
 
 
-def _drawings(episode: Episode) -> dict[str, np.ndarray]:
-    parts = (episode.support.inputs.values, episode.query.values)
+def _drawings(*parts: Mapping[str, Array]) -> dict[str, np.ndarray]:
     if "image" not in parts[0] or parts[0]["image"].ndim < 4:  # a frozen encoder saw them
         return {}
     return {"picture_images": np.concatenate([np.asarray(part["image"]) for part in parts])}

@@ -46,6 +46,22 @@ def shown_of(made, dtype):
     return inspection.gallery(*made, sample, NAMES, jax.random.key(1))
 
 
+def test_padding_is_no_support_row_of_the_picture():
+    config = get_config()
+    config.update(modalities="image", fusion="plain")
+    config.encoders.image = "raw"
+    model, episode = build.model(config), episode_of("uint8")
+    labels = jnp.array(LABELS).at[1].set(0)
+    episode = episode._replace(support=episode.support._replace(labels=labels))
+    params = jax.jit(model.learner.init)(jax.random.key(0), episode.support)
+    sample = jax.tree_util.Partial(lambda key: episode)
+    shown = inspection._picture(model, params, sample, NAMES, jax.random.key(1))
+    assert shown["picture_labels"][shown["picture_kinds"] == "support"].tolist() == [1, 2, 0]
+    images = episode.support.inputs.values["image"][np.array([0, 2, 3])]
+    np.testing.assert_array_equal(shown["picture_images"][:3], images)
+    assert len(shown["picture_features"]) == 3 + 6 + 3
+
+
 def test_synthetic_pictures_are_made_of_the_support_of_the_class_in_whose_row_they_stand(made):
     episode, shown = episode_of("uint8"), shown_of(made, "uint8")
     assert list(shown["gallery_classes"]) == ["fir", "oak", "yew"]
