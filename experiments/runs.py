@@ -26,6 +26,10 @@ NEEDED |= {kind: (*NEEDED["result"], *keys) for kind, keys in CONDITIONS.items()
 NEEDED |= {
     f"{kind}_comparison": (*NEEDED["comparison"], *keys) for kind, keys in CONDITIONS.items()
 }
+# What a line and one that was made again have in common.
+TOLD = ("kind", "model", "against", "data", "split", "seed", "modalities", "steps")
+TOLD += ("ways", "shots", "queries", "apart", "episodes", "unknown", "risk", "calibrated")
+TOLD += ("condition", *(key for keys in CONDITIONS.values() for key in keys))
 
 
 class Run(NamedTuple):
@@ -33,7 +37,7 @@ class Run(NamedTuple):
 
     folder: Path
     config: Mapping[str, Any]
-    lines: list[Line]  # results.jsonl
+    lines: list[Line]  # results.jsonl; of a result that was made again the later
     metrics: Mapping[str, list[Line]]  # model -> metrics.jsonl
     inspection: Mapping[str, np.ndarray]
 
@@ -72,7 +76,18 @@ def read_run(folder: Path) -> Run:
         raise ValueError(f"{inspection} is damaged ({error}); remove it, or run again") from error
     logs = sorted(folder.glob("models/*/metrics.jsonl"))
     metrics = {log.parent.name: read_lines(log, ("step",)) for log in logs}
-    return Run(folder, settings, read_lines(folder / "results.jsonl"), metrics, arrays)
+    lines = latest(read_lines(folder / "results.jsonl"))
+    return Run(folder, settings, lines, metrics, arrays)
+
+
+def latest(lines: Sequence[Line]) -> list[Line]:
+    """Lines in whose place those that were made again stand; kinds that are not known stay."""
+
+    def told(line: Line) -> str:
+        known = line.get("kind") in NEEDED
+        return json.dumps([line.get(key) for key in TOLD] if known else line)
+
+    return list({told(line): line for line in lines}.values())
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from experiments import report
+from experiments.results import append_new
 from experiments.runs import merge, read_lines, read_run
 from experiments.tables import table
 
@@ -36,6 +37,21 @@ def test_damaged_files_are_named(tmp_path, file, text, words, make_bare):
     (folder / file).write_text(text)
     with pytest.raises(SystemExit, match=re.escape(words)):
         report.main([str(folder)])
+
+
+def test_of_a_result_that_was_made_again_all_of_the_page_tells_the_later(
+    tmp_path, result, comparison
+):
+    old = [result(), result("image", 0.71), comparison(difference=0.174)]
+    new = [result(accuracy=0.9, commit="another"), comparison(difference=0.19)]
+    further = [result(shots=5), result(shots=[1, 5]), {"kind": "unknown"}, {"kind": "unknown"}]
+    append_new(tmp_path / "results.jsonl", old)
+    append_new(tmp_path / "results.jsonl", new + further)
+    run = read_run(tmp_path)
+    assert run.lines == [new[0], old[1], new[1], *further[:3]]
+    page = report.page([run])
+    assert "attention names 90.0 ± 0.6 %" in page and "differ by +19.0 ± 0.7" in page
+    assert "attention 1: 90.0%, 5: 88.4%" in page  # what its figure says
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
