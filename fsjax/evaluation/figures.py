@@ -100,12 +100,13 @@ def expected_calibration_error(reliabilities: np.ndarray) -> float:
     """Expected calibration error (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 
     Args:
-      reliabilities: [E, 3, bins] of `reliability`.
+      reliabilities: [E, 3, bins] of `reliability`, or [3, bins] of one episode.
 
     Returns:
       The mean distance of confidence from accuracy, bins weighted by their queries, in 0..1.
     """
-    count, confidence, right = np.asarray(reliabilities, np.float64).sum(0)
+    tables = np.asarray(reliabilities, np.float64)
+    count, confidence, right = tables.reshape(-1, *tables.shape[-2:]).sum(0)
     return float(np.abs(confidence - right).sum() / max(count.sum(), 1))
 
 

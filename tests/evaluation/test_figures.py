@@ -75,9 +75,9 @@ def test_certain_and_right_is_calibrated_and_certain_and_wrong_is_not():
     certain = 100.0 * np.eye(WAYS, dtype=np.float32)
     right = reliability(certain, np.eye(WAYS))
     assert right[0, -1] == WAYS
-    assert expected_calibration_error(right[None]) == 0.0
+    assert expected_calibration_error(right[None]) == expected_calibration_error(right) == 0.0
     wrong = reliability(certain, np.roll(np.eye(WAYS), 1, axis=0))
-    assert expected_calibration_error(wrong[None]) == 1.0
+    assert expected_calibration_error(wrong[None]) == expected_calibration_error(wrong) == 1.0
 
 
 def test_confusion_counts_targets_by_predictions():
