@@ -44,14 +44,19 @@ def evaluate(
         of `fsjax.episodes.sample` give it, since what it holds is an argument of the program.
       num_episodes: E.
       batch: episodes computed at once, by each device; it does not change which are drawn.
-      figures: functions of logits and targets.
+      figures: functions of logits and targets, each with a name of its own.
       mesh: of one axis, over whose devices the episodes are spread; the device that has the
         arguments computes all of them unless given.
 
     Returns:
       {name of the function: [E, ...]}.
-    """
 
+    Raises:
+      ValueError: if two figures have the same name.
+    """
+    names = [f.__name__ for f in figures]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two figures are called {twice[0]}: define each by a name of its own")
     axes = () if mesh is None else mesh.axis_names
 
     def each(numbers: Array, params: Params, key: Key, sample: Sample) -> dict[str, Array]:

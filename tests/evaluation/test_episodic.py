@@ -82,6 +82,12 @@ def test_other_figures_can_be_asked_for():
     assert set(shapes) == {"accuracy", "largest"}
 
 
+def test_two_figures_of_one_name_are_refused():
+    figures = (lambda logits, targets: logits.max(), lambda logits, targets: logits.min())
+    with pytest.raises(ValueError, match="two figures are called <lambda>"):
+        evaluated(num_episodes=2, figures=figures)
+
+
 def test_prototypes_are_inductive_and_centred_queries_transductive():
     episode = sample(KEY)
     assert not is_transductive(PROTOTYPE, PARAMS, episode)
