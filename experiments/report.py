@@ -34,15 +34,19 @@ def _summary(lines: Sequence[Line]) -> str:
         return NOTHING
     first = results[0]
     name, where = first["model"], setting(first)
+
+    def called(line: Line) -> str:
+        return line["model"] + " (transductive)" * bool(line.get("transductive"))
+
     others = [line for line in results if setting(line) == where and line["model"] != name]
     text = (
-        f"On {where} episodes of {first.get('data', 'the data')}, {name} names "
+        f"On {where} episodes of {first.get('data', 'the data')}, {called(first)} names "
         f"{100 * first['accuracy']:.1f} ± {100 * first['ci95']:.1f} % of the queries rightly"
     )
     if not others:
         return f"{text}."
     rival = max(others, key=lambda line: line["accuracy"])
-    text += f"; the best of the others, {rival['model']}, {100 * rival['accuracy']:.1f} %."
+    text += f"; the best of the others, {called(rival)}, {100 * rival['accuracy']:.1f} %."
     shared = ("run", "data", "split", "queries", "seed")
     for line in lines:
         names = line.get("model"), line.get("against")

@@ -66,6 +66,13 @@ def test_page_shows_every_part_with_alternative_text(page):
     assert "they differ by +1.6 ± 0.7 points." in page
 
 
+def test_the_first_sentence_says_of_transductive_results_that_they_are(tmp_path, result):
+    lines = [result(), result("image", 0.9, transductive=True)]
+    write_lines(tmp_path / "results.jsonl", lines)
+    page = report.page([read_run(tmp_path)])
+    assert "the best of the others, image (transductive), 90.0 %" in page
+
+
 def test_page_escapes_text(page):
     assert "run &lt;1&gt;" in page and "run <1>" not in page
     assert "grapes &amp; &lt;b&gt;vine&lt;/b&gt;" in page and "<b>" not in page
