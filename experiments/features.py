@@ -111,14 +111,23 @@ FEATURES = ("published", "plain")
 
 
 def kind_of(x: np.ndarray) -> str:
-    """What rows are, by their type and shape."""
-    if x.dtype == np.uint8:
+    """What rows are, by their type and shape.
+
+    Raises:
+      ValueError: if nothing is made of such rows.
+    """
+    axes, of_bytes = x.ndim, x.dtype == np.uint8
+    if of_bytes and axes == 4:
         return "image"
-    if x.dtype == np.int16:
-        return "audio"
-    if np.issubdtype(x.dtype, np.integer):
-        return "text"
-    return "frames" if x.ndim > 2 else "numbers"
+    if np.issubdtype(x.dtype, np.integer) and not of_bytes and axes == 2:
+        return "audio" if x.dtype == np.int16 else "text"
+    if x.dtype.kind in "fb" and axes in (2, 3):
+        return "frames" if axes == 3 else "numbers"
+    raise ValueError(
+        f"rows of shape {list(x.shape[1:])} and type {x.dtype} are none that features are made of: "
+        "give images [H, W, C] uint8, sounds [samples] int16 or [frames, bands] floats in dB, "
+        "texts [bytes] int32 or [numbers] floats"
+    )
 
 
 def embed_of(kind: str, features: str) -> tuple[Embed, str]:

@@ -277,6 +277,17 @@ def test_without_training_it_is_the_nearest_mean_by_cosine_and_rarer_than_left_o
     assert (np.sort(found.nearest) == np.sort(best)).mean() > 0.99
 
 
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((9, 9, 3), "f4"), ((48, 32), "u1"), ((5,), "u1"), ((3, 3), "i4")]
+)
+def test_rows_that_are_of_no_kind_are_refused(shape, dtype):
+    support = Table(
+        ("a", "b"), {"rows": rows({"x": np.ones((4, *shape), dtype)}, [0, 0, 1, 1])}, {}
+    )
+    with pytest.raises(ValueError, match=r"images \[H, W, C\] uint8"):
+        prediction.adapt(support)
+
+
 @pytest.mark.parametrize("width", [1, 2])
 def test_numbers_of_one_direction_are_told_apart_by_their_size(width):
     labels = np.repeat(range(5), 4)
