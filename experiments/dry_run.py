@@ -36,6 +36,7 @@ def plan(config: ConfigDict) -> str:
     pools["train"] = dividing.training_pool(config, tables["train"])
     base, told = None, []
     teaching.in_order(config)
+    jobs.check_models(config)
     if config.base.steps:
         jobs.check_base(config)
         first, others = map(make_pool, build.base_tables(config, tables["train"]))

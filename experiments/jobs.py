@@ -82,6 +82,19 @@ def first_state(
     return init_state(key_run, params, optimizer)
 
 
+def check_models(config: ConfigDict) -> None:
+    """Checks that the parts of every model of a run fit each other.
+
+    Raises:
+      ValueError: if those of one do not; says of which.
+    """
+    for name, variant in build.models(config).items():
+        try:
+            build.training(variant, build.model(variant), None)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+
+
 def check_base(config: ConfigDict) -> None:
     """Checks that all models of a run that are trained can begin with its base.
 

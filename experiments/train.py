@@ -80,6 +80,7 @@ def begin(config: ConfigDict, workdir: Path, stop: Stop) -> Iterator[Begun]:
     """
     order, threads = teaching.in_order(config), workers(config)
     data = build.prepared(config)
+    jobs.check_models(config)
     tables = data.tables
     with lock.held(workdir), Board(quiet=not hosts.is_first()) as board:
         results.open_workdir(workdir, results.plain(config))

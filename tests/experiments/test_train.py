@@ -300,6 +300,14 @@ def test_names_that_nothing_has_are_refused(finished, tmp_path, key, value, mess
         train.train(config, tmp_path / "work")
 
 
+def test_parts_that_do_not_fit_are_refused_before_any_model_is_trained(finished, tmp_path):
+    config = finished[0].copy_and_resolve_references()
+    config.compare = "relation,anil+late"
+    with pytest.raises(ValueError, match=r"anil\+late: config.fusion='late' adds"):
+        train.train(config, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
 def test_a_learner_of_fixed_ways_says_so_before_it_is_trained(finished, tmp_path):
     config = finished[0].copy_and_resolve_references()
     config.update(learner="maml", compare="")
