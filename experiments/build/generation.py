@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments.names import named
+from experiments.names import pick
 from fsjax import generators
 from fsjax.encoders.convolution import conv3x3_stride2
 from fsjax.encoders.layers import Conv3x3
@@ -34,6 +34,7 @@ CRITICS: dict[str, Callable[[], Critic]] = {
     "wgan": lambda: generators.critic(features.FeatureCritic()),
     "wgan_pictures": lambda: generators.critic(PictureCritic(_HALVE)),
 }
+OF_PICTURES = ("wgan_pictures",)  # generators of the learner pictures, and of no other
 WEIGHTS: dict[str, Callable[[ConfigDict], Weights]] = {
     "equal": lambda settings: equal_weights(settings.rows, total=settings.weight),
     "missing": lambda settings: missing_weights(settings.rows),
@@ -53,17 +54,29 @@ TRIPLETS = {
 
 def triplets(config: ConfigDict) -> ranking.Mine:
     """Which triplets a config wants to count."""
-    return named(TRIPLETS, config.generation, "triplets")
+    return pick(TRIPLETS, config.generation.triplets, "generation.triplets")
 
 
 def critic(config: ConfigDict) -> Critic:
     """What judges the rows of the generator that a config names."""
-    return named(CRITICS, config.generation, "generator")()
+    return pick(CRITICS, config.generation.generator, "generation.generator")()
 
 
 def generator(config: ConfigDict) -> Generator | Autoencoder:
-    """The generator that a config names."""
-    return named(GENERATORS, config.generation, "generator")()
+    """The generator that a config names.
+
+    Raises:
+      ValueError: if it makes what the learner does not take.
+    """
+    name, of_pictures = config.generation.generator, config.learner == "pictures"
+    make = pick(GENERATORS, name, "generation.generator")
+    fits = [other for other in GENERATORS if (other in OF_PICTURES) == of_pictures]
+    if name not in fits:
+        raise ValueError(
+            f"config.generation.generator={name!r} makes no rows for config.learner="
+            f"{config.learner!r}: take {' or '.join(fits)}"
+        )
+    return make()
 
 
 def imputation() -> Generator:
@@ -75,7 +88,7 @@ def synthetic(config: ConfigDict) -> dict[str, Any]:
     """How a learner uses its generator."""
     settings = config.generation
     return {
-        "weights": named(WEIGHTS, settings, "weights")(settings),
+        "weights": pick(WEIGHTS, settings.weights, "generation.weights")(settings),
         "describe": _describe(config),
         "share": settings.share,
     }
@@ -88,4 +101,4 @@ def _describe(config: ConfigDict) -> Describe:
             f"config.generation.condition={settings.condition!r} wants class descriptions: "
             "name them in config.generation.side, words for emoji"
         )
-    return named(CONDITIONS, settings, "condition")(settings.side)
+    return pick(CONDITIONS, settings.condition, "generation.condition")(settings.side)

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from experiments.build.learners import TOLD, is_told
 from experiments.build.parts import models
 from experiments.dealer import episode_settings
+from experiments.names import parse_names
 
 LEAST = {
     "seed": 0,
@@ -24,6 +25,12 @@ LEAST = {
     "train.rows": 1,
     "train.queries": 0,  # where every row asks there may be none
     "train.patience": 0,
+    "inner.steps": 1,
+    "inner.test_steps": 0,
+    "finetune.steps": 1,
+    "generation.rows": 0,
+    "generation.weight": 0,
+    "generation.critic_steps": 1,
     "base.steps": 0,
     "base.chunk": 1,
     "validation.queries": 1,
@@ -57,6 +64,9 @@ def check_numbers(config: ConfigDict, names: Collection[str] = ()) -> None:
         raise ValueError(f"config.seed={config.seed} must be below {SEEDS}, with config.seeds")
     if not 0 <= (risk := config.test.risk) < 1:
         raise ValueError(f"config.test.risk is a share of answers, from 0 to below 1, not {risk}")
+    curve = config.generation.curve
+    if not all(number.isdecimal() for number in parse_names(curve)):
+        raise ValueError(f"config.generation.curve={curve} must be numbers of rows, as 0,1,5")
     settings = config.test.settings
     if not settings or not all(isinstance(one, Sequence) and len(one) == 2 for one in settings):
         raise ValueError(

@@ -234,6 +234,22 @@ def test_synthetic_rows_are_as_many_for_all_classes_or_as_each_lacks(weights):
         build.model(config)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"generation.generator": "wgam"}, r"config\.generation\.generator='wgam'.*mean 'wgan'"),
+        ({"generation.triplets": "hardd"}, r"config\.generation\.triplets=.*mean 'hard'"),
+        ({"learner": "pictures"}, "'wgan' makes no rows for .*'pictures': take wgan_pictures"),
+        ({"generation.generator": "wgan_pictures"}, "'hallucinate': take wgan or vae"),
+    ],
+)
+def test_a_generator_and_triplets_that_do_not_fit_are_told_by_their_keys(changes, said):
+    config = emoji_triangular.get_config()
+    config.update_from_flattened_dict({"modalities": "image"} | changes)
+    with pytest.raises(ValueError, match=said):
+        build.training(config, build.model(config), None)
+
+
 def test_triplets_train_no_head_without_a_relation():
     config = emoji_triangular.get_config()
     config.update(learner="metric", head="ridge", objective="ranking")

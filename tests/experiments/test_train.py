@@ -218,6 +218,12 @@ def test_evaluation_refuses_impossible_numbers_before_anything_is_read(
         ("seed", 2**32),
         ("test.settings", ()),
         ("test.settings", (5, 1)),
+        ("inner.test_steps", -3),
+        ("finetune.steps", 0),
+        ("generation.rows", -1),
+        ("generation.weight", -1.0),
+        ("generation.critic_steps", 0),
+        ("generation.curve", "0-5"),
     ],
 )
 def test_training_refuses_impossible_numbers(finished, tmp_path, key, value):
