@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
@@ -108,14 +109,20 @@ OF_WEIGHTS = ("prototype", "ridge", "logistic", "linear", "cosine")
 
 def is_told(config: ConfigDict) -> bool:
     """Whether a model is told class descriptions."""
-    generated = config.learner in GENERATE and config.generation.condition != "prototype"
-    return generated or config.learner in TOLD
+    return _generator_is_told(config) or config.learner in TOLD
 
 
 def known_by(config: ConfigDict) -> tuple[str, ...]:
     """Kinds of class descriptions by which a model knows a class without rows."""
+    if _generator_is_told(config):
+        of_no_rows = synthetic(config)["weights"](jnp.zeros(1))
+        return (config.generation.side,) if of_no_rows.any() else ()
     told = config.learner in TOLD and (config.learner != "described" or config.side_weight > 0)
     return parse_names(config.side) if told else ()
+
+
+def _generator_is_told(config: ConfigDict) -> bool:
+    return config.learner in GENERATE and config.generation.condition != "prototype"
 
 
 def _head_of_means(config: ConfigDict) -> Head:

@@ -1,6 +1,7 @@
 """Synthetic rows beside the real ones of a support set."""
 
 from collections.abc import Callable
+from math import prod
 from typing import NamedTuple
 
 import jax
@@ -114,7 +115,7 @@ def hallucinate(
     embed_all = embed_in_turn(network)
 
     def known(z: Array, support: Support) -> Condition:
-        prototypes = class_means(z.reshape(len(z), -1), support.labels)
+        prototypes = class_means(z.reshape(len(z), prod(z.shape[1:])), support.labels)
         return describe(prototypes.reshape(-1, *z.shape[1:]), support.side)
 
     def synthesise(params: Params, z: Array, support: Support, key: Key) -> tuple[Array, Array]:

@@ -225,6 +225,17 @@ def test_a_generator_told_of_descriptions_wants_their_name():
 
 
 @pytest.mark.parametrize("weights", ["equal", "missing"])
+def test_a_class_without_rows_is_known_by_its_description_if_rows_are_made_of_it(weights):
+    config = emoji_triangular.get_config()
+    config.generation.update(weights=weights, side="words")
+    assert build.known_by(config) == ()
+    config.generation.condition = "side"
+    assert build.known_by(config) == ("words",)
+    config.generation.rows = 0
+    assert build.known_by(config) == ()
+
+
+@pytest.mark.parametrize("weights", ["equal", "missing"])
 def test_synthetic_rows_are_as_many_for_all_classes_or_as_each_lacks(weights):
     config = emoji_triangular.get_config()
     config.generation.weights = weights

@@ -103,6 +103,16 @@ def test_prototypes_are_means_of_real_and_synthetic_rows(describe, of_prototype,
     assert np.abs(logits_of(learner, params, key=jax.random.key(1)) - expected).max() > 1e-2
 
 
+def test_classes_without_any_row_are_known_by_rows_made_of_their_descriptions():
+    learner = learner_of(equal_weights(GENERATED), describe=by_both("text"))
+    params = learner.init(KEY, SUPPORT)
+    none = SUPPORT._replace(inputs=inputs(0), labels=jnp.zeros((0, WAYS)))
+    padded = SUPPORT._replace(labels=jnp.zeros_like(SUPPORT.labels))
+    found, expected = (logits_of(learner, params, support) for support in (none, padded))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert np.ptp(found, axis=1).min() > 1e-2
+
+
 def test_a_class_gets_as_many_synthetic_rows_as_it_lacks():
     counts = jnp.array([1.0, 2.5, 3.0, 7.0, 0.0])
     weights = missing_weights(3)(counts)
