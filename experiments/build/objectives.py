@@ -41,6 +41,8 @@ OTHERS = tuple(name for name in LEARNERS if name not in OWN_ALONE)
 THROUGH_STEPS = tuple(name for name in OTHERS if name not in {*EMBEDS, *GENERATE, *TUNED, "imaml"})
 # Objectives that need no queries, as every row of an episode asks.
 ALL_ASK = ("leave_one_out", "supervised", "ranking", "reptile")
+# Those by which a row is compared with others of its class.
+OTHERS_ANSWER = ("leave_one_out", "ranking")
 # The learners that an objective can train, where it cannot train all.
 TRAINS = {
     "episodic": OTHERS,
@@ -69,7 +71,7 @@ def training(
         trained, as when parameters are restored.
 
     Raises:
-      ValueError: if the objective cannot train the learner, or has no query to train it by.
+      ValueError: if the objective cannot train the learner, or has no rows to train it by.
     """
     default = "ranking" if config.learner == "metric" and by_triplets(config) else "episodic"
     own = OWN.get(config.learner, default)
@@ -91,7 +93,19 @@ def training(
             f"config.learner={config.learner!r}: ask for 1 or more, or for one of the objectives "
             f"{', '.join(ALL_ASK)}"
         )
+    if config.train.steps and name in OTHERS_ANSWER:
+        _check_others(config, name)
     return make(config, model, train)
+
+
+def _check_others(config: ConfigDict, name: str) -> None:
+    shots, queries = config.train.shots, config.train.queries
+    most = shots if isinstance(shots, int) else max(shots)
+    if most + queries < 2:
+        raise ValueError(
+            f"config.train.shots={shots} and config.train.queries={queries} are one row of a "
+            f"class, and the objective {name!r} compares it with others: ask for 2 or more"
+        )
 
 
 def _check_spreads(config: ConfigDict) -> None:

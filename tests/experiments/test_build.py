@@ -325,8 +325,20 @@ def test_only_objectives_of_which_every_row_asks_do_without_queries():
     config.train.queries = 0
     with pytest.raises(ValueError, match=r"config\.train\.queries=0 leaves nothing to learn"):
         build.training(config, build.model(config), None)
-    config.objective = "leave_one_out"
+    config.objective, config.train.shots = "leave_one_out", 2
     build.training(config, build.model(config), None)
+
+
+@pytest.mark.parametrize("head", ["prototype", "triangular"])
+def test_objectives_that_compare_rows_of_a_class_refuse_one_row_alone(head):
+    config = emoji.get_config()
+    config.update(head=head, objective="leave_one_out" if head == "prototype" else "own")
+    config.train.update(shots=1, queries=0)
+    with pytest.raises(ValueError, match=r"config\.train\.shots=1 and .*one row of a class"):
+        build.training(config, build.model(config), None)
+    for settings in ({"queries": 1}, {"queries": 0, "shots": 2}):
+        config.train.update(settings)
+        build.training(config, build.model(config), None)
 
 
 def test_a_model_may_begin_with_adapters_beside_a_base_that_stays():
