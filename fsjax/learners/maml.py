@@ -82,7 +82,7 @@ def maml(
     Returns:
       The learner; its parameters are {"network": ..., "head": ..., "rates": ..., "steps": ...}, of
       which the last are what each step adds to parameters of its own. Adapting raises ValueError
-      if a name in `adapts` is that of nothing.
+      if a name in `adapts` is that of nothing, or nothing adapts.
     """
     rates = constant(0.1, steps=5) if rates is None else rates
 
@@ -181,6 +181,8 @@ def _split(
     if unknown := [name for name in adapts if not any(under(path, name) for path in flat)]:
         raise ValueError(f"nothing is named {', '.join(unknown)}; there are {', '.join(flat)}")
     names = [p for p in flat if any(under(p, name) for name in adapts) and not per_step(p)]
+    if not names:
+        raise ValueError(f"nothing is left to adapt: name some of {', '.join(flat)}")
     return {p: flat[p] for p in names}, {p: x for p, x in flat.items() if p not in names}
 
 

@@ -214,5 +214,8 @@ def test_what_does_not_fit_is_said():
         learner.adapt(params, SUPPORT._replace(labels=jnp.eye(3)[jnp.array([0, 1, 1, 2, 0])]))
     with pytest.raises(ValueError, match="nothing is named network/fuson; there are network/enc"):
         MAKE(learned_layer(), adapts=("network/fuson",)).init(KEY, SUPPORT)
+    for none in ({"adapts": ()}, {"adapts": ("head",), "per_step": lambda path: True}):
+        with pytest.raises(ValueError, match="left to adapt: name some of network/encoder/w"):
+            MAKE(learned_layer(), **none).init(KEY, SUPPORT)
     with pytest.raises(ValueError, match="temperature must be positive"):
         prototype_layer(temperature=0.0)
