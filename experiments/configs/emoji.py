@@ -80,7 +80,8 @@ def get_config() -> ConfigDict:
                 "rate": 0.1,
                 "steps": 5,
                 "test_steps": 10,
-                "first_order": 0.0,  # share of training, from its start, without second derivatives
+                # Share of training, from its start, without second derivatives; imaml has its own.
+                "first_order": 0.0,
                 "multi_step": 0.1,  # maml_pp: share of training in which losses of all steps count
                 "strength": 2.0,  # imaml: of the pull towards the start
                 "iterations": 5,  # imaml: of conjugate gradients
@@ -113,7 +114,7 @@ def get_config() -> ConfigDict:
                 "share": 1.0,
             },
             "generation": {  # of the learners hallucinate and pictures
-                "generator": "wgan",  # wgan | vae | wgan_pictures
+                "generator": "wgan",  # wgan | vae; of the learner pictures: wgan_pictures
                 "condition": "prototype",  # what it knows of a class: prototype | side | both
                 "side": "",  # the description of classes; words, for emoji
                 "weights": "equal",  # missing: as many rows as a class has fewer than `rows`
@@ -122,8 +123,8 @@ def get_config() -> ConfigDict:
                 "classify": 1.0,  # weight of the loss of queries
                 "penalty": 10.0,  # wgan, wgan_pictures: of slopes of the critic other than one
                 "learning_rate": 1e-4,
-                "critic_rate": 1e-3,  # wgan
-                "critic_steps": 1,  # wgan: for each of the generator
+                "critic_rate": 1e-3,  # wgan, wgan_pictures
+                "critic_steps": 1,  # wgan, wgan_pictures: for each of the generator
                 "triplets": "all",  # of the head triangular: all | hard | semi_hard
                 "share": 0.2,  # of synthetic rows in them
                 "curve": "",  # numbers of synthetic rows with which a model is tested too: 0,1,5
@@ -139,10 +140,12 @@ def get_config() -> ConfigDict:
                 "weight": 1.0,  # beside the loss of the queries
                 "temperature": 4.0,  # of probabilities and neighbours
             },
-            "head": "prototype",  # of the learners metric, hallucinate and pictures
+            "head": "prototype",  # of all learners but those of `inner` and tip_adapter
             "distance": "squared_euclidean",  # of the heads prototype, feat and soft_kmeans
             "relation": "features",  # what the head relation compares: features | maps
-            # own: the learner's (maml_pp: multi_step, reptile: reptile, all others: episodic)
+            # own: the learner's (maml_pp: multi_step, reptile: reptile, hallucinate and pictures:
+            # generation, imputed: imputation; all others: episodic, or ranking by triplets where
+            # metric has the head triangular)
             # | leave_one_out: every row asks | supervised: all training classes at once
             # | views: an episode is seen through all modalities and through fewer, at once
             # | distillation: what a teacher makes of the same episode, see `teacher`
