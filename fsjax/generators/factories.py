@@ -6,6 +6,10 @@ import jax.numpy as jnp
 
 from fsjax.types import Array, Autoencoder, Condition, Critic, Examples, Generator, Key, Params
 
+# Of the log variance of a code, that of the prior being 0: of rows in the hundreds it would begin
+# in the hundreds too, and its exponential overflow.
+BOUND = 10.0
+
 
 def generator(module: nn.Module, *, noise: int = 32) -> Generator:
     """A generator of a module that is called with conditions [B, ...] and noise [B, Z].
@@ -45,7 +49,7 @@ def autoencoder(encoder: nn.Module, decoder: nn.Module, *, codes: int = 32) -> A
 
     Args:
       encoder: rows [B, ...] and conditions -> the mean and log variance of codes, side by side:
-        [B, 2 Z].
+        [B, 2 Z]; the second is bent towards +-10, which hardly changes it near 0.
       decoder: conditions and codes [B, Z] -> rows.
       codes: Z, entries of a code.
 
@@ -66,7 +70,7 @@ def autoencoder(encoder: nn.Module, decoder: nn.Module, *, codes: int = 32) -> A
     def encode(params: Params, rows: Array, condition: Condition) -> tuple[Array, Array]:
         both = encoder.apply({"params": params["encoder"]}, rows, condition)
         mean, log_variance = jnp.split(both, 2, axis=1)
-        return mean, log_variance
+        return mean, BOUND * jnp.tanh(log_variance / BOUND)
 
     def decode(params: Params, codes: Array, condition: Condition) -> Array:
         return decoder.apply({"params": params["decoder"]}, condition, codes)

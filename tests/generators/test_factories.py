@@ -90,6 +90,17 @@ def test_codes_of_another_length_than_said_are_refused():
         made.init(KEY, examples_of(0))
 
 
+def test_codes_of_large_rows_have_finite_variances_and_gradients():
+    made, large = autoencoder(FeatureEncoder(), FeatureGenerator()), examples_of(0)
+    large = large._replace(rows=1e3 * large.rows)
+    params = {"generator": made.init(KEY, large)}
+    objective = variational(made, lambda params, episode, key: large)
+    gradients, metrics = objective(params, None, KEY, jnp.zeros((), jnp.int32))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves((gradients, metrics)))
+    log_variance = made.encode(params["generator"], *large[:2])[1]
+    assert np.ptp(log_variance) > 15 and np.abs(log_variance).max() <= 10
+
+
 # A mixture of four Gaussians in the plane. A condition is one of the means, and nothing else says
 # how rows lie about it: far along one direction and close along the other.
 MEANS = jnp.array([[2.0, 0.0], [0.0, 2.0], [-2.0, 0.0], [0.0, -2.0]])
