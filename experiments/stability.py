@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, compiled, dealer, fitting, jobs
+from experiments import build, compiled, dealer, devices, fitting, jobs
 from experiments.evaluate import load_config
 from experiments.names import as_path, check_name
 from fsjax.data.pool import make_pool
@@ -127,7 +127,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     compiled.keep()
     try:
-        variants = build.models(load_config(args.workdir))
+        trained = load_config(args.workdir)
+        devices.cores_as_devices(trained)
+        variants = build.models(trained)
         check_name(variants, args.model, "models")
         ended = run_seeds(variants[args.model], args.workdir, args.seeds)
     except ValueError as error:

@@ -14,6 +14,7 @@ import pytest
 from experiments import (
     build,
     command,
+    devices,
     evaluate,
     fitting,
     inputs,
@@ -212,6 +213,8 @@ def test_evaluation_refuses_impossible_numbers_before_anything_is_read(
         ("train.queries", -1),
         ("train.chunk", 0),
         ("train.tasks", 0),
+        ("train.block", -1),
+        ("data.ahead", 0),
         ("train.patience", -1),
         ("data.text_length", 0),
         ("workers", -1),
@@ -389,6 +392,15 @@ def test_several_seeds_of_a_generator_are_trained_at_once_and_told_apart(halluci
     assert re.match(r"(2 of 2 seeds converged|1 of 2|no seed)", last)
     with pytest.raises(SystemExit, match="critic"):
         stability.main(["--workdir", str(workdir), "--model", "prototype"])
+
+
+def test_a_generator_is_tried_on_the_devices_of_its_run(tmp_path, make_bare, monkeypatch):
+    made = []
+    monkeypatch.setattr(devices, "cores_as_devices", lambda config: made.append(config.devices))
+    run = make_bare(tmp_path / "run", devices=2)
+    with pytest.raises(SystemExit, match="critic"):
+        stability.main(["--workdir", str(run), "--model", "attention"])
+    assert made == [2]
 
 
 @pytest.mark.parametrize(
