@@ -18,10 +18,11 @@ LEAST = {
     "data.image_size": 1,
     "data.text_length": 1,
     "data.frames": 1,
-    "data.ahead": 0,
+    "data.ahead": 1,
     "train.steps": 0,
     "train.chunk": 1,
     "train.tasks": 1,
+    "train.block": 0,
     "train.rows": 1,
     "train.queries": 0,  # where every row asks there may be none
     "train.patience": 0,
