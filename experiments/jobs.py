@@ -122,8 +122,8 @@ def _check_begins(config: ConfigDict, name: str, variant: ConfigDict) -> None:
     if fixed and (build.model(variant).fast is None or variant.train.warp):
         raise ValueError(
             "config.base encodes rows once, before training: take config.learner=metric or "
-            "hallucinate, a norm that does not mix rows, and config.train.warp=0; or "
-            "config.base.begins=tuned or low_rank"
+            "hallucinate, a norm that does not mix rows, config.train.warp=0 and, where rows are "
+            "streamed, no encoder raw; or config.base.begins=tuned or low_rank"
         )
 
 

@@ -135,7 +135,7 @@ def _views(config: ConfigDict, model: Model) -> Objective:
     if model.fast is None:
         raise ValueError(
             "config.objective='views' encodes each row by itself and once: take config.norm="
-            "calibrated or group, and config.base.steps=0"
+            "calibrated or group, config.base.steps=0 and, where rows are streamed, no encoder raw"
         )
     chosen = views(parse_names(config.modalities), **config.views)
     encode = computed(config, model.module, method="encode")

@@ -145,7 +145,8 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
 
     independent = config.norm not in ROWS_SHARE and config.learner in EMBEDS and not adapters
     # What does not fit the memory as bytes does not fit it as so many floats.
-    grows = config.data.stream and "raw" in config.encoders.values()
+    seen = {config.encoders.get(name) for name in parse_names(config.modalities)}
+    grows = config.data.stream and "raw" in seen
     return of(module)._replace(
         fast=of(encoded(module)) if independent and not grows else None,
         spread=of(module, spread) if config.learner in SPREADS else None,

@@ -14,7 +14,7 @@ from absl import flags
 from ml_collections import config_flags
 from PIL import Image
 
-from experiments import build, dealer
+from experiments import build, dealer, jobs
 from experiments.configs import (
     emoji,
     emoji_heads,
@@ -430,6 +430,23 @@ def test_shares_of_tasks_seen_through_one_modality_add_up_to_one_at_most(
     config.train.update(alone=0.6, cross=0.5)
     with pytest.raises(ValueError, match=r"train\.alone=0\.6 and config\.train\.cross=0\.5"):
         dealer.training_tasks(config, build.tables(config)["train"])
+
+
+def test_streamed_rows_that_an_encoder_leaves_as_they_are_are_not_encoded_once():
+    config = emoji.get_config()
+    config.modalities = "image"
+    config.data.stream = True
+    config.encoders.audio = "raw"  # of what no model sees
+    assert build.model(config).fast is not None
+    config.encoders.image = "raw"
+    for changes, refuse in (
+        ({"objective": "views"}, lambda one: build.training(one, build.model(one), None)),
+        ({"base.steps": 1, "compare": ""}, jobs.check_base),
+    ):
+        variant = config.copy_and_resolve_references()
+        variant.update_from_flattened_dict(changes)
+        with pytest.raises(ValueError, match="where rows are streamed, no encoder raw"):
+            refuse(variant)
 
 
 def test_pictures_are_made_of_one_modality_alone():
