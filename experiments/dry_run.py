@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from experiments import build, dealer, devices, dividing, jobs, seeds, teaching
+from experiments import build, dealer, devices, dividing, jobs, seeds, streaming, teaching
 from experiments.names import setting
 from fsjax.data.pool import make_pool
 from fsjax.training.state import train_chunk
@@ -69,7 +69,11 @@ def cost(name: str, job: jobs.Job) -> Cost:
     if not settings.steps:
         return Cost(name, 0, parameters, 0, 0.0)
     steps = min(settings.chunk, settings.steps)
-    program = train_chunk.lower(job.state, num_steps=steps, **jobs.trains_with(job)).compile()
+    elsewhere = streaming.is_stored_elsewhere(job.training.sample)
+    steps, how = (
+        streaming.first_program(job, steps) if elsewhere else (steps, jobs.trains_with(job))
+    )
+    program = train_chunk.lower(job.state, num_steps=steps, **how).compile()
     used = program.memory_analysis()
     held = used.argument_size_in_bytes + used.output_size_in_bytes - used.alias_size_in_bytes
     # Of a loop, which a chunk is, the analysis counts one turn.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,19 +27,36 @@ def is_stored_elsewhere(sample: Sample) -> bool:
 def in_chunks(job: Job, state: TrainState, steps: int) -> tuple[TrainState, Metrics]:
     """Takes steps of the training of a job: the same ones as if its rows were on the device."""
     sample, first, ahead = job.training.sample, int(state.step), job.config.data.ahead
-    # A loop of some steps is compiled to a faster program than a single step (by a fifth, on CPU).
-    together = max(n for n in range(1, ahead + 1) if steps % n == 0)
+    together = _together(job, steps)
     batches = stream(
         reader(sample, state.key), first, first + steps, ahead=ahead, together=together
     )
     metrics = []
     for some in batches:
-        keys = _batch_keys(state.key, state.step + jnp.arange(together))
-        given = {"sample": of_batches(sample, keys, _put(job, some))}
-        state, found = train_chunk(state, num_steps=together, **jobs.trains_with(job) | given)
+        state, found = train_chunk(state, num_steps=together, **_given(job, state, some))
         metrics.append(found)
         jax.block_until_ready(metrics[-2:][0])  # so that no more than two of them are there
     return state, jax.tree.map(lambda *each: np.concatenate(each), *metrics)
+
+
+def first_program(job: Job, steps: int) -> tuple[int, dict[str, Any]]:
+    """Of the first chunk of a job: how many steps are one program, and what `train_chunk` takes."""
+    together = _together(job, steps)
+    batches = stream(reader(job.training.sample, job.state.key), 0, together, together=together)
+    return together, _given(job, job.state, next(batches))
+
+
+def _together(job: Job, steps: int) -> int:
+    # A loop of some steps is compiled to a faster program than a single step (by a fifth, on CPU).
+    return max(n for n in range(1, job.config.data.ahead + 1) if steps % n == 0)
+
+
+def _given(job: Job, state: TrainState, batches: Batch) -> dict[str, Any]:
+    """What `train_chunk` takes of a job, for the batches [n, ...] of the next steps."""
+    number = len(jax.tree.leaves(batches)[0])
+    keys = _batch_keys(state.key, state.step + jnp.arange(number))
+    given = of_batches(job.training.sample, keys, _put(job, batches))
+    return jobs.trains_with(job) | {"sample": given}
 
 
 @jax.jit

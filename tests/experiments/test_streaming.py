@@ -1,16 +1,28 @@
 """A run on rows that stay in their files is the run on rows in memory."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import build, command, dealer, jobs, results, streaming, train
+from experiments import (
+    build,
+    command,
+    dealer,
+    dry_run,
+    fitting,
+    jobs,
+    results,
+    streaming,
+    train,
+)
 from experiments.configs.emoji import get_config
 from experiments.deal import of_batches
 from fsjax.data.pool import make_pool
 from fsjax.data.stored import is_stored
-from fsjax.training.state import step_keys
+from fsjax.training.state import step_keys, train_chunk
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +72,24 @@ def test_killed_and_resumed_it_learns_as_from_memory(config, tmp_path, monkeypat
         # Not the accuracy: queries as far from one class as from another fall to either.
         for key in ("step", "loss", "validation"):
             assert one[key] == pytest.approx(other[key], rel=1e-3)
+
+
+def test_a_dry_run_compiles_the_program_that_trains(config, monkeypatch):
+    job, programs = jobs.prepare(config, make_pool(build.tables(config)["train"])), []
+
+    def lower(*args, **options):
+        programs.append(train_chunk.lower(*args, **options).as_text())
+        raise InterruptedError
+
+    monkeypatch.setattr(dry_run, "train_chunk", SimpleNamespace(lower=lower))
+    monkeypatch.setattr(streaming, "train_chunk", lower)
+    for begins in (
+        lambda: dry_run.cost("concat", job),
+        lambda: fitting.steps_of(job)(job.state, 2),
+    ):
+        with pytest.raises(InterruptedError):
+            begins()
+    assert programs[0] == programs[1]
 
 
 @pytest.mark.parametrize("sampler", [dealer.training_tasks, dealer.training_rows])
