@@ -1,6 +1,5 @@
 """The devices that a run uses, of all its processes."""
 
-import math
 import os
 from typing import Any
 
@@ -42,7 +41,7 @@ def mesh(config: ConfigDict) -> Mesh | None:
         seed each and the same number of them.
     """
     key, shared, there = _shared(config)
-    number = config.devices or math.gcd(shared, there)
+    number = config.devices or max(n for n in range(1, there + 1) if shared % n == 0)
     if number > there:
         raise ValueError(
             f"config.devices={number}, and jax sees {there} ({jax.default_backend()}); ask for "

@@ -29,7 +29,7 @@ def test_one_device_needs_no_mesh():
     assert devices.mesh(config()) is None and devices.everywhere(config(), state) is state
 
 
-@pytest.mark.parametrize(("there", "used"), [(2, 2), (3, 3), (4, 2), (8, 2), (5, None)])
+@pytest.mark.parametrize(("there", "used"), [(2, 2), (3, 3), (4, 3), (8, 6), (1, None)])
 def test_as_many_devices_as_divide_the_tasks(monkeypatch, there, used):
     monkeypatch.setattr(jax, "device_count", lambda: there)
     monkeypatch.setattr(jax, "devices", lambda: there * jax.local_devices())
@@ -97,7 +97,7 @@ def test_processes_that_cannot_have_as_many_devices_each(monkeypatch):
 def test_a_process_must_use_its_devices(monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 4)
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with pytest.raises(ValueError, match=r"train.tasks=6 use 2 of the 4 devices of 2 processes"):
+    with pytest.raises(ValueError, match=r"train.tasks=6 use 3 of the 4 devices of 2 processes"):
         devices.mesh(config())
 
 
