@@ -34,6 +34,7 @@ def _check(config: ConfigDict) -> None:
     others = {
         "data.stream": (config.data.stream, "leaves rows off the devices"),
         "base.steps": (config.base.steps, "encodes all rows"),
+        "devices": (devices.spreads_rows(config), "spreads rows of one task, which all draw"),
         "seeds": (config.seeds > 1, "lets each device draw for its own seeds"),
     }
     for key, (used, why) in others.items():

@@ -59,6 +59,7 @@ def test_all_of_it_on_four_devices(on_devices):
     [
         ({"data.stream": True}, "config.data.stream leaves rows off the devices"),
         ({"base.steps": 1}, "config.base.steps encodes all rows"),
+        ({"devices": 2, "train.tasks": 1}, "config.devices spreads rows of one task"),
         ({"seeds": 2}, "config.seeds lets each device draw"),
         ({"objective": "supervised"}, "supervised has no tasks"),
     ],
