@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, command, fitting, jobs
+from experiments import build, command, devices, fitting, jobs
 from fsjax.data.pool import make_pool
 from fsjax.training.state import train_chunk
 from fsjax.types import Key, Sample
@@ -65,6 +65,7 @@ def measure(config: ConfigDict) -> dict[str, float]:
 
 def main(argv: Sequence[str]) -> None:
     """Prints the table."""
+    devices.cores_as_devices(command.CONFIG.value)
     times = measure(command.CONFIG.value)
     for name, value in times.items():
         print(f"{name:15} {value:8.2f} ms a step")
