@@ -55,10 +55,10 @@ def main() -> None:
         return
     rounds = args.rounds or (3 if args.quick else 5)
     flags = ["--quick"] if args.quick else []
-    wanted = dict.fromkeys(["peak", *(args.only or all_bouts)])
+    wanted = ["peak", *(args.only or all_bouts)]
+    chosen = {name: pick(all_bouts, name, "--only") for name in wanted}
     lines, fastest = [], 0.0
-    for name in wanted:
-        bout = pick(all_bouts, name, "--only")
+    for name, bout in chosen.items():
         found = measure(name, bout, rounds, *flags)
         fastest = fastest or peak(bout, found)
         print(f"\n{bout.title}\n\n{contest.table(bout, found, fastest)}", flush=True)

@@ -84,7 +84,7 @@ def _evaluate(
 ) -> list[dict[str, Any]]:
     names = list(build.models(trained))
     for name in models:
-        check_name(names, name, "models")
+        check_name(names, name, "--models")
     chosen = [name for name in names if name in (models or names)]
     data = build.seen_by_models(trained, build.prepared(asked, chosen))
     pools = {

@@ -140,7 +140,7 @@ def embed_of(kind: str, features: str) -> tuple[Embed, str]:
     Raises:
       ValueError: if features are neither.
     """
-    check_name(FEATURES, features, "features")
+    check_name(FEATURES, features, "--features")
     if features == "plain" or kind not in PUBLISHED:
         return EMBEDS[kind], ""
     name, sizes = PUBLISHED[kind]

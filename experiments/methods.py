@@ -106,7 +106,7 @@ def of_run(workdir: str | Path, name: str | None = None) -> Method:
     devices.cores_as_devices(trained)
     variants = build.models(trained)
     name = name or next(iter(variants))
-    check_name(list(variants), name, "model")
+    check_name(list(variants), name, "--model")
     config = variants[name]
     known = inputs.noted(workdir, trained)
     rows = {modality: known.rows[modality] for modality in parse_names(config.modalities)}

@@ -23,12 +23,16 @@ def named(choices: Mapping[str, Any], config: Mapping[str, Any], key: str) -> An
 
 
 def check_name(choices: Collection[str], name: str, key: str) -> None:
-    """Raises ValueError with the nearest name known if `name` is not among the choices."""
+    """Raises ValueError with the nearest name known if `name` is not among the choices.
+
+    The key is one of the config, or the flag of a command, as --model.
+    """
     if name in choices:
         return
     near = difflib.get_close_matches(str(name), choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"config.{key}={name!r} is not one of {', '.join(choices)}{hint}")
+    where = key if key.startswith("--") else f"config.{key}"
+    raise ValueError(f"{where}={name!r} is not one of {', '.join(choices)}{hint}")
 
 
 def setting(asked: Mapping[str, Any]) -> str:

@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         trained = load_config(args.workdir)
         devices.cores_as_devices(trained)
         variants = build.models(trained)
-        check_name(variants, args.model, "models")
+        check_name(variants, args.model, "--model")
         ended = run_seeds(variants[args.model], args.workdir, args.seeds)
     except ValueError as error:
         raise SystemExit(f"{parser.prog}: {error}") from error

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from experiments import bench
-from experiments.benchmarks import bouts, contest, parts, race
+from experiments.benchmarks import bouts, contest, parts, race, steps
 from experiments.benchmarks.rows import of_three
 from fsjax.data.table import Table, rows
 from fsjax.encoders.image import Conv4, ResNet12
@@ -96,12 +97,21 @@ def test_pytorch_is_left_out_where_it_is_not_installed(monkeypatch):
     assert commands["fsjax"][-4:] == ["--quick", "--serve", "peak", "fsjax"]
 
 
-def test_a_bout_that_there_is_not_names_the_nearest(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["bench", "--only", "prototypes_2"])
-    monkeypatch.setattr(bench, "measure", lambda *given: {"fsjax": {"ms": 1.0}})
-    monkeypatch.setattr(bench.contest, "table", lambda *given: "")
-    with pytest.raises(ValueError, match="prototypes_20"):
+def test_a_bout_that_there_is_not_names_the_nearest_before_any_is_measured(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["bench", "--only", "fused", "prototypes_2"])
+    monkeypatch.setattr(bench, "measure", None)
+    with pytest.raises(ValueError, match=r"^--only='prototypes_2' is .*prototypes_20"):
         bench.main()
+
+
+def test_steps_are_measured_on_the_devices_of_the_config(monkeypatch, capsys):
+    config, made = SimpleNamespace(devices=2), []
+    monkeypatch.setattr(steps.command, "CONFIG", SimpleNamespace(value=config))
+    monkeypatch.setattr(steps.devices, "cores_as_devices", made.append)
+    names = ("scanned chunk", "single steps", "sampling")
+    monkeypatch.setattr(steps, "measure", lambda config: dict.fromkeys(names, 1.0))
+    steps.main([])
+    assert made == [config]
 
 
 @pytest.mark.slow

@@ -401,6 +401,8 @@ def test_a_generator_is_tried_on_the_devices_of_its_run(tmp_path, make_bare, mon
     with pytest.raises(SystemExit, match="critic"):
         stability.main(["--workdir", str(run), "--model", "attention"])
     assert made == [2]
+    with pytest.raises(SystemExit, match=": --model='hallucinate' is not one of attention"):
+        stability.main(["--workdir", str(run)])
 
 
 @pytest.mark.parametrize(
