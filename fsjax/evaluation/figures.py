@@ -73,8 +73,9 @@ def reliability(logits: Array, targets: Array, bins: int = 15) -> Array:
 
 
 def confusion(logits: Array, targets: Array) -> Array:
-    """Counts [W, W] of queries by target (row) and prediction (column)."""
-    return targets.T @ jax.nn.one_hot(logits.argmax(-1), logits.shape[-1])
+    """Counts [W, W] of queries by target (row) and prediction (column), which NaN is none of."""
+    answered = ~jnp.isnan(logits).any(-1, keepdims=True)
+    return targets.T @ (jax.nn.one_hot(logits.argmax(-1), logits.shape[-1]) * answered)
 
 
 def auroc(logits: Array, targets: Array) -> Array:

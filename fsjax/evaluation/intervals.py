@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
 
-Z95 = 1.959964  # 97.5% point of the normal distribution
+Z95 = 1.959964  # 97.5% point of the normal distribution, to which a bootstrap's draws come near
 
 
 class Interval(NamedTuple):
@@ -16,13 +17,15 @@ class Interval(NamedTuple):
 
 
 def mean_ci95(x: np.ndarray) -> Interval:
-    """The mean over episodes and its 95% interval by the normal approximation.
+    """The mean over episodes and its 95% interval by Student's t (Student 1908,
+    https://doi.org/10.1093/biomet/6.1.1).
 
     Args:
       x: [E] one figure for each episode.
 
     Returns:
-      The mean and 1.96 standard errors.
+      The mean and the 97.5% point of t with E - 1 degrees of freedom, 1.96 of many episodes,
+      times its standard error.
 
     Raises:
       ValueError: if there are fewer than two episodes, or not one figure for each.
@@ -30,7 +33,8 @@ def mean_ci95(x: np.ndarray) -> Interval:
     x = _episodes(x)
     if x.ndim != 1:
         raise ValueError(f"a mean needs one figure for each episode, got {x.shape}")
-    return Interval(float(x.mean()), float(Z95 * x.std(ddof=1) / np.sqrt(len(x))))
+    error = x.std(ddof=1) / np.sqrt(len(x))
+    return Interval(float(x.mean()), float(stdtrit(len(x) - 1, 0.975) * error))
 
 
 def bootstrap_ci95(

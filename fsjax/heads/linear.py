@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import chex
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
 
@@ -11,6 +12,7 @@ from fsjax.types import Array, Key, Params
 
 def row_weights(y: Array) -> Array:
     """How much each row counts: y [S, W] -> [S, 1]."""
+    chex.assert_rank(y, 2)
     return y.sum(-1, keepdims=True)
 
 

@@ -1,5 +1,6 @@
 """Matching networks."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -29,6 +30,7 @@ def matching(*, scale: float = 10.0) -> Head:
         return {"log_scale": jnp.log(jnp.asarray(scale, z.dtype))}
 
     def fit(params, z, y):
+        chex.assert_rank(y, 2)
         return z, y
 
     def score(params, task, z):

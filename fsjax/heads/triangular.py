@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -65,6 +66,7 @@ def triangular(module: nn.Module | None = None, *, temperature: float = 0.1) -> 
         return {"log_temperature": jnp.log(scale), "module": module.init(key, z, z)["params"]}
 
     def fit(params, z, y):
+        chex.assert_rank(y, 2)
         return z, y
 
     def relate(params, anchors, members):

@@ -85,6 +85,10 @@ def test_confusion_counts_targets_by_predictions():
     for i in np.flatnonzero(GIVEN):
         expected[LABELS[i], LOGITS[i].argmax()] += 1
     np.testing.assert_array_equal(confusion(LOGITS, TARGETS), expected)
+    first = np.flatnonzero(GIVEN)[0]
+    expected[LABELS[first], LOGITS[first].argmax()] -= 1
+    unanswered = LOGITS.at[first, 0].set(jnp.nan)
+    np.testing.assert_array_equal(confusion(unanswered, TARGETS), expected)
 
 
 @pytest.mark.parametrize("garbage", [np.inf, np.nan])

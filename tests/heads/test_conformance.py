@@ -136,6 +136,14 @@ def test_a_class_without_rows_changes_nothing_of_the_others(head):
     assert_close(compiled(params, z, more, queries(4))[:, :3], expected)
 
 
+def test_numbers_of_classes_are_no_labels(head):
+    _, head, plain, _ = head
+    z, y = support(4, soft=False)
+    params = params_of(head, z, y)
+    with pytest.raises((AssertionError, IndexError, ValueError, TypeError)):
+        plain(params, z, y.argmax(1), queries(4))
+
+
 def test_parameters_do_not_see_padding(head):
     _, head, _, _ = head
     z, y = support(4, soft=False)
