@@ -194,9 +194,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"{len(failed)} of {len(chosen)} runs failed: {', '.join(failed)}")
 
 
+def by_validation(runs: Sequence[Run]) -> list[str]:
+    """A line of each run that validated, the best first: its best model in training, on validation.
+
+    That is what to choose by: figures of the test classes are no longer of unseen ones once they
+    have chosen.
+    """
+    reached = {
+        (run.name, model): max(line["validation"] for line in lines)
+        for run in runs
+        for model, lines in run.metrics.items()
+        if lines
+    }
+    best = {name: (accuracy, model) for (name, model), accuracy in sorted(reached.items(), key=_at)}
+    return [f"{name}: {x:.1%}, {model}" for name, (x, model) in reversed(best.items())]
+
+
 def _report(folders: Sequence[Path], workdir: Path) -> None:
     if folders:
-        print(tables.table(merge(read_runs(folders))))
+        runs = read_runs(folders)
+        print(tables.table(merge(runs)))
+        print("\n".join(["", "On validation, the best first:", *by_validation(runs)]))
         report.write_report(folders, workdir / "report.html")
         print(f"\n{workdir / 'report.html'}")
 
