@@ -25,6 +25,12 @@ def training_pool(config: ConfigDict, train: Table) -> Pool | Divided:
     if not config.data.divide:
         return devices.everywhere(config, make_pool(train))
     _check(config)
+    if mesh is None and config.devices != 1 < jax.device_count():
+        raise ValueError(
+            f"config.data.divide keeps a part of the rows on each of {jax.device_count()} devices, "
+            f"and config.train.tasks={config.train.tasks} are all on one: set it to a multiple of "
+            "as many as there are to be, or config.data.divide=False"
+        )
     if mesh is None:
         return Divided(devices.everywhere(config, make_pool(train)), {})
     return _divided(config, train, mesh)

@@ -49,6 +49,16 @@ def test_each_device_keeps_a_part(config):
         np.testing.assert_array_equal(np.asarray(shard)[: len(pictures)], pictures)
 
 
+def test_of_several_devices_one_alone_is_not_given_all_rows(config, monkeypatch):
+    other = config.copy_and_resolve_references()
+    other.train.tasks = 1
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    with pytest.raises(ValueError, match=r"each of 4 devices, and config\.train\.tasks=1 are all"):
+        dividing.training_pool(other, build.tables(config)["train"])
+    other.devices = 1
+    assert not dividing.training_pool(other, build.tables(config)["train"]).shards
+
+
 def test_all_of_it_on_four_devices(on_devices):
     exchanged = Path(__file__).parents[1] / "training" / "test_sharding.py"
     on_devices(4, "-k", "same or part or exchanged", __file__, str(exchanged))
