@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 
 from experiments import compiled, devices, report, stopping, tables, train
 from experiments.names import as_path
-from experiments.runs import merge, read_runs
+from experiments.runs import Run, merge, read_runs
 from experiments.stopping import Stop
 from fsjax.training.loop import Diverged
 
@@ -195,26 +195,24 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def by_validation(runs: Sequence[Run]) -> list[str]:
-    """A line of each run that validated, the best first: its best model in training, on validation.
+    """A line of each run that validated, the best first: its best model on validation.
 
-    That is what to choose by: figures of the test classes are no longer of unseen ones once they
-    have chosen.
+    That is what to choose by: test classes that have chosen are no longer unseen.
     """
-    reached = {
-        (run.name, model): max(line["validation"] for line in lines)
-        for run in runs
-        for model, lines in run.metrics.items()
-        if lines
-    }
-    best = {name: (accuracy, model) for (name, model), accuracy in sorted(reached.items(), key=_at)}
-    return [f"{name}: {x:.1%}, {model}" for name, (x, model) in reversed(best.items())]
+    found = []
+    for run in runs:
+        reached = {m: max(line["validation"] for line in x) for m, x in run.metrics.items() if x}
+        if reached:
+            model = max(reached, key=reached.__getitem__)
+            found.append((reached[model], f"{run.name}: {model} {reached[model]:.1%}"))
+    return [told for _, told in sorted(found, key=lambda pair: -pair[0])]
 
 
 def _report(folders: Sequence[Path], workdir: Path) -> None:
     if folders:
         runs = read_runs(folders)
         print(tables.table(merge(runs)))
-        print("\n".join(["", "On validation, the best first:", *by_validation(runs)]))
+        print("\n".join(["", "On validation, by which to choose:", *by_validation(runs)]))
         report.write_report(folders, workdir / "report.html")
         print(f"\n{workdir / 'report.html'}")
 

@@ -1,10 +1,13 @@
 """Sweeps: what is planned, which runs go wrong, and that one report tells of all others."""
 
+from pathlib import Path
+
 import pytest
 from jax.errors import JaxRuntimeError
 
 from experiments import sweep
 from experiments.configs import emoji
+from experiments.runs import Run
 from experiments.stopping import Stop, Stopped, side_by_side
 from fsjax.training.loop import Diverged
 
@@ -101,6 +104,17 @@ def test_all_runs_are_told_in_one_table_and_page(training, tmp_path, capsys):
     ask(tmp_path)
     assert "mean of 3 seeds" in capsys.readouterr().out
     assert "mean of 3 seeds" in (tmp_path / "report.html").read_text()
+
+
+def test_runs_are_ranked_by_what_they_reached_on_validation():
+    reached = {"slow": {"prototype": [0.3, 0.4]}, "fast": {"prototype": [0.5], "raw": []}}
+    reached |= {"both": {"image": [0.7, 0.6], "text": [0.1]}, "untrained": {}}
+    runs = [
+        Run(Path(name), {}, [], {m: [{"validation": x} for x in xs] for m, xs in of.items()}, {})
+        for name, of in reached.items()
+    ]
+    told = sweep.by_validation(runs)
+    assert told == ["both: image 70.0%", "fast: prototype 50.0%", "slow: prototype 40.0%"]
 
 
 @pytest.mark.parametrize("error", [Diverged, ImportError, JaxRuntimeError])
