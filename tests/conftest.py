@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import jaxlib.version
 import pytest
 
 from experiments import compiled
@@ -14,8 +15,11 @@ from experiments import compiled
 CACHE = Path(__file__).parents[1] / ".pytest_cache" / "xla"
 
 # Of commands that tests start too. XLA reads its flags when it is first used.
-QUICK = [f"--{name}={value}".lower() for name, value in compiled.QUICK.items()]
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *QUICK])
+QUICK = dict(compiled.QUICK)
+if jaxlib.version.__version__.startswith("0.10."):  # others may refuse flags that they lack
+    QUICK["xla_cpu_parallel_codegen_split_count"] = 1  # each worker has a core, and no more
+flags = [f"--{name}={value}".lower() for name, value in QUICK.items()]
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
 os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from experiments import build, compiled
+from experiments.build import generation
 from experiments.configs.emoji import get_config
 from fsjax.encoders.layers import one_token
 from fsjax.evaluation.episodic import evaluate, is_transductive
@@ -121,6 +122,8 @@ def config_of(names: dict[str, str]) -> ConfigDict:
 def model_of(names: dict[str, str]) -> build.Model:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(build.ENCODERS, "tiny", Tiny)
+        if names["learner"] == "pictures":  # rows of numbers stand for them
+            patch.setattr(generation, "OF_PICTURES", ("wgan",))
         return build.model(config_of(names))
 
 

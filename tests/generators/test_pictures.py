@@ -127,9 +127,12 @@ def test_the_gradient_of_the_penalty_through_convolutions_is_that_of_differences
         np.testing.assert_allclose(penalty(0.0)[1], expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name, shape", [("wgan", (9, 9, 1)), ("wgan_pictures", (4,))])
-def test_rows_of_another_rank_are_refused(name, shape):
+@pytest.mark.parametrize(
+    ("learner", "name", "shape"),
+    [("hallucinate", "wgan", (9, 9, 1)), ("pictures", "wgan_pictures", (4,))],
+)
+def test_rows_of_another_rank_are_refused(learner, name, shape):
     config = get_config()
-    config.generation.generator = name
+    config.learner, config.generation.generator = learner, name
     with pytest.raises(ValueError, match="the prototypes are"):
         jax.eval_shape(build.generator(config).init, KEY, examples_of(*shape))
