@@ -14,16 +14,15 @@ import numpy as np
 
 from experiments import compiled
 from experiments.features import kind_of
+from experiments.left_out import LeftOut, families, leave_out, log_softmax
 from experiments.methods import Method, in_blocks, untrained
 from fsjax.data.table import Rows, Table
 from fsjax.evaluation.abstention import least_confidence
 from fsjax.evaluation.attribution import all_subsets, shapley_weights
-from fsjax.evaluation.calibration import choose_temperature, likelihood_by_temperature
 from fsjax.evaluation.episodic import is_transductive
 from fsjax.heads.distances import cosine
 from fsjax.types import Array, Episode, Inputs, Params, Support, Task
 
-LEFT_OUT = 100  # most support rows that are left out, each by itself
 NEAREST = 3
 MOST_SHARED = 4  # modalities over whose subsets contributions are summed
 
@@ -37,15 +36,6 @@ class Predictions(NamedTuple):
     contributions: np.ndarray  # [Q, M] nats, or [Q, 0]
     nearest: np.ndarray  # [Q, 3] places of the support rows with the most similar features
     abstain: np.ndarray  # [Q] bool; where no risk was asked for of NaN, or nothing seen, alone
-
-
-class LeftOut(NamedTuple):
-    """Support rows as predicted from all others but those of their group in their class."""
-
-    own: np.ndarray  # [n] logits of their own classes
-    right: np.ndarray  # [n] bool
-    temperature: float  # by which logits are to be divided
-    confidence: np.ndarray  # [n] largest probabilities
 
 
 class Predictor(NamedTuple):
@@ -102,7 +92,7 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
     shared = method.rows is not None and is_transductive(
         method.learner, params, asked, jit=compiled.once
     )
-    left_out = None if shared else _leave_out(method, params, labelled, _families(rows))
+    left_out = None if shared else leave_out(method, params, labelled, families(rows))
     if risk is not None and left_out is None:
         raise ValueError("a risk is told by leaving support rows out: " + _why_not(shared))
     least = 0.0
@@ -187,54 +177,6 @@ def _answer(
     return lambda query: answer(params, task, support, query)
 
 
-def _families(rows: Rows) -> np.ndarray:
-    """[N], the same number for rows that are of one group and of one class."""
-    _, family = np.unique([rows.labels, rows.group], axis=1, return_inverse=True)
-    return family.reshape(-1)
-
-
-def _leave_out(
-    method: Method, params: Params, support: Support, family: np.ndarray
-) -> LeftOut | None:
-    """Predicts rows without those of their family, if their class has another.
-
-    Args:
-      method: any that is not transductive.
-      params: of its learner.
-      support: labelled rows.
-      family: [N] of `_families`.
-    """
-    labels = np.asarray(support.labels)
-    sizes = np.bincount(family, labels.any(-1))[family]
-    several = np.flatnonzero(labels @ labels.sum(0) > sizes)
-    if not len(several):
-        return None
-    drawn = np.random.default_rng(0).permutation(several)[:LEFT_OUT]
-
-    @jax.jit
-    def predicted(params: Params, support: Support, drawn: Array) -> Array:
-        def one(i: Array) -> Array:
-            kept = family != jnp.asarray(family)[i]
-            others = support._replace(labels=support.labels * kept[:, None])
-            row = jax.tree.map(lambda x: x[i][None], support.inputs)
-            return method.learner.predict(params, method.learner.adapt(params, others), row)[0]
-
-        return jax.lax.map(one, drawn)
-
-    logits, targets = np.asarray(predicted(params, support, drawn)), labels[drawn]
-    # Targets as of Platt 1999: without the doubt of one row more, rows that are all right would
-    # have the least temperature there is.
-    doubt = (len(drawn) * targets + 1 / targets.shape[1]) / (len(drawn) + 1)
-    temperature = choose_temperature(likelihood_by_temperature(jnp.asarray(logits), doubt)[None])
-    chances = np.exp(_log_softmax(logits / temperature))
-    right = logits.argmax(-1) == targets.argmax(-1)
-    return LeftOut((logits * targets).sum(-1), right, temperature, chances.max(-1))
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    return np.array(jax.nn.log_softmax(logits, axis=-1), np.float64)
-
-
 def _predictions(
     logits: np.ndarray,
     nearest: np.ndarray,
@@ -244,7 +186,7 @@ def _predictions(
 ) -> Predictions:
     temperature = 1.0 if left_out is None else left_out.temperature
     unseen, nothing = ~present.any(-1), -math.log(logits.shape[-1])
-    chances = _log_softmax(logits / temperature)  # [Q, subsets, W]
+    chances = log_softmax(logits / temperature)  # [Q, subsets, W]
     chances[unseen] = nothing
     whole = chances[:, -1]
     labels = whole.argmax(-1)

@@ -28,6 +28,7 @@ from experiments import (
     verdict,
 )
 from experiments.configs import own
+from experiments.left_out import LeftOut
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table, rows, take_classes
 from fsjax.heads import soft_kmeans
@@ -126,7 +127,7 @@ def test_what_is_read_and_how_good_it_is_are_told(answered):
 
 def test_queries_of_other_classes_are_told_apart_where_there_are_rows_enough():
     strange = np.array([True, True, False, False, False])
-    left_out = prediction.LeftOut(np.zeros(19), np.ones(19, bool), 1.0, np.ones(19))
+    left_out = LeftOut(np.zeros(19), np.ones(19, bool), 1.0, np.ones(19))
     answers = SimpleNamespace(
         predictor=SimpleNamespace(left_out=left_out),
         predictions=SimpleNamespace(none_of_these=np.array([0.95, 0.5, 0.1, 0.95, 0.2])),
