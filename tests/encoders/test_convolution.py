@@ -198,7 +198,7 @@ def test_under_shard_map(monkeypatch, shape):
 
 
 def test_under_shard_map_on_two_devices(on_devices):
-    on_devices(2, f"{__file__}::test_under_shard_map")
+    on_devices(2, f"{__file__}::test_under_shard_map[many]")
 
 
 def loop_of_gradients(w, xs):

@@ -52,17 +52,15 @@ def test_ways_are_all_modalities_each_alone_and_every_two():
 def test_the_loss_and_its_gradient_are_those_of_a_loop_over_the_ways():
     ways = views(NAMES, alone=0.5, cross=0.25)
 
-    def looped(params):
-        total = 0.0
-        for support, query, weight in zip(*ways[1:], strict=True):
-            sides = {"support": support, "query": query}
-            # Each side is encoded as it is before anything is hidden, which such encoders ignore.
-            sides = {k: dict(zip(NAMES, x, strict=True)) for k, x in sides.items()}
-            seen = see_through(EPISODE, **sides)
-            task = LEARNER.adapt(params, seen.support, train=True)
-            logits = LEARNER.predict(params, task, seen.query, train=True)
-            total += weight * cross_entropy(logits, seen.targets)
-        return total
+    @jax.jit
+    @jax.value_and_grad
+    def one(params, support, query, weight):
+        # Each side is encoded as it is before anything is hidden, which such encoders ignore.
+        shown = [dict(zip(NAMES, side, strict=True)) for side in (support, query)]
+        seen = see_through(EPISODE, support=shown[0], query=shown[1])
+        task = LEARNER.adapt(params, seen.support, train=True)
+        logits = LEARNER.predict(params, task, seen.query, train=True)
+        return weight * cross_entropy(logits, seen.targets)
 
     objective = over_views(
         as_network(MODULE, method="encode"),
@@ -71,7 +69,8 @@ def test_the_loss_and_its_gradient_are_those_of_a_loop_over_the_ways():
         ways,
         watch={"accuracy": accuracy},
     )
-    value, gradient = jax.jit(jax.value_and_grad(looped))(PARAMS)
+    each = [one(PARAMS, *way) for way in zip(*ways[1:], strict=True)]
+    value, gradient = jax.tree.map(lambda *x: sum(x), *each)
     for run in (jax.jit(objective), objective):
         ours, metrics = run(PARAMS, EPISODE, KEY, STEP)
         np.testing.assert_allclose(metrics["loss"], value, rtol=1e-5)
