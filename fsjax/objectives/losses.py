@@ -14,7 +14,7 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
     """Mean cross-entropy in nats over the rows that have a target.
 
     Args:
-      logits: [Q, W]; minus infinity, or nearly, for classes that are no answer, as
+      logits: [Q, W]; for classes that are no answer almost minus infinity, and finite, as
         `fsjax.heads.matching` has it where it has no rows.
       targets: [Q, W] one-hot or soft; all-zero rows are ignored, and those of a class that was no
         answer.
@@ -72,7 +72,6 @@ def _mean_over_rows(loss: Callable[..., Array], logits: Array, targets: Array) -
     chex.assert_rank([logits, targets], 2)
     barred = ((targets > 0) & ~are_answers(logits)).any(-1)
     given = (targets.sum(-1) > 0) & ~barred
-    # Before the loss: ignored rows and classes may be infinite, and 0 * inf is NaN.
-    finite = jnp.maximum(jnp.where(given[:, None], logits, 0.0), jnp.finfo(logits.dtype).min / 4)
-    per_row = loss(finite, targets)
+    # where before the loss: an ignored row may be infinite, and 0 * inf is NaN in the gradient.
+    per_row = loss(jnp.where(given[:, None], logits, 0.0), targets)
     return weighted_mean(per_row, given)
