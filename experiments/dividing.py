@@ -25,7 +25,7 @@ def training_pool(config: ConfigDict, train: Table) -> Pool | Divided:
     if not config.data.divide:
         return devices.everywhere(config, make_pool(train))
     _check(config)
-    if mesh is None and config.devices != 1 < jax.device_count():
+    if mesh is None and config.devices != 1 and jax.device_count() > 1:
         raise ValueError(
             f"config.data.divide keeps a part of the rows on each of {jax.device_count()} devices, "
             f"and config.train.tasks={config.train.tasks} are all on one: set it to a multiple of "

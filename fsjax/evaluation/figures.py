@@ -23,7 +23,7 @@ def accuracy(logits: Array, targets: Array) -> Array:
 def correct(logits: Array, targets: Array) -> Array:
     """Whether the largest logit of each query is that of its target: -> [Q], 1 or 0; 0 of NaN."""
     right = logits.argmax(-1) == targets.argmax(-1)
-    return (right & ~jnp.isnan(logits).any(-1)).astype(jnp.float32)
+    return (right & _answered(logits)).astype(jnp.float32)
 
 
 def covered(logits: Array, targets: Array) -> Array:
@@ -74,8 +74,8 @@ def reliability(logits: Array, targets: Array, bins: int = 15) -> Array:
 
 def confusion(logits: Array, targets: Array) -> Array:
     """Counts [W, W] of queries by target (row) and prediction (column), which NaN is none of."""
-    answered = ~jnp.isnan(logits).any(-1, keepdims=True)
-    return targets.T @ (jax.nn.one_hot(logits.argmax(-1), logits.shape[-1]) * answered)
+    predicted = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1])
+    return targets.T @ (predicted * _answered(logits)[:, None])
 
 
 def auroc(logits: Array, targets: Array) -> Array:
@@ -114,6 +114,11 @@ def expected_calibration_error(reliabilities: np.ndarray) -> float:
 def guessed(logits: Array) -> Array:
     """Logits of a query that has no answer, all minus infinity, as those of a guess."""
     return jnp.where(jnp.isneginf(logits).all(-1, keepdims=True), 0.0, logits)
+
+
+def _answered(logits: Array) -> Array:
+    """Whether each query has a prediction [Q], as none of NaN has."""
+    return ~jnp.isnan(logits).any(-1)
 
 
 def _given(targets: Array) -> Array:

@@ -19,11 +19,21 @@ def chirp(samples: int, seed: int = 0) -> np.ndarray:
     return (tone + noise).astype(np.float32)
 
 
+def naive_filters(rate, window, bands, low=50.0, high=None):
+    """One triangle after the other, by the formula of HTK."""
+    mels = [2595 * np.log10(1 + f / 700) for f in (low, high or rate / 2)]
+    corners = [700 * (10 ** (mel / 2595) - 1) for mel in np.linspace(*mels, bands + 2)]
+    frequencies = [rate * i / window for i in range(window // 2 + 1)]
+    return np.stack(
+        [np.interp(frequencies, corners[i : i + 3], [0, 1, 0]) for i in range(bands)], axis=1
+    )
+
+
 def naive_log_mel(wave, window=512, hop=320, bands=32):
     """Frame by frame, the Fourier transform as a sum."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
     turns = np.outer(np.arange(window // 2 + 1), np.arange(window)) / window
-    filters = preprocess.mel_filters(16000, window, bands)
+    filters = naive_filters(16000, window, bands)
     frames = []
     for start in range(0, len(wave) - window + 1, hop):
         spectrum = np.exp(-2j * np.pi * turns) @ (wave[start : start + window] * hann)
@@ -41,10 +51,11 @@ LIBROSA = [
 
 
 @pytest.mark.parametrize(("options", "moments"), LIBROSA)
-def test_mel_filters_have_the_moments_of_those_of_librosa(options, moments):
+def test_mel_filters_are_those_of_a_loop_and_have_the_moments_of_librosas(options, moments):
     _, window, bands, *_ = options
     ours = preprocess.mel_filters(*options)
     assert ours.shape == (window // 2 + 1, bands) and ours.dtype == np.float32
+    np.testing.assert_allclose(ours, naive_filters(*options), rtol=1e-5, atol=1e-6)
     wide = ours.astype(np.float64)
     by_frequency, by_band = np.arange(len(wide)) @ wide, wide @ np.arange(bands)
     found = wide.sum(), by_frequency.sum(), by_band.sum()
