@@ -1,6 +1,6 @@
 """Times whole trainings on Omniglot up to an accuracy, by fsjax and by PyTorch.
 
-    python -m experiments.benchmarks.race --data FOLDER [--goal 0.97] [--only fsjax]
+    python -m experiments.benchmarks.race --data FOLDER [--goal 0.97] [--only fsjax] [--rounds 3]
 
 Both train prototypes of Conv4-64 alike, 60-way, 1 shot, 1 query, by Adam with a rate that falls
 along a cosine, and validate every 100 steps on 600 episodes, 5-way 1-shot, of the validation
@@ -16,11 +16,12 @@ import argparse
 import importlib.util
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,27 +85,14 @@ def serve(who: str, data: Path, goal: float) -> None:
     print(json.dumps(line))
 
 
-def main() -> None:
-    """Prints a line for each competitor."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.race")
-    parser.description = __doc__
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data", type=Path, required=True, help="of Omniglot, with its split")
-    parser.add_argument("--goal", type=float, default=0.97)
-    parser.add_argument("--only", choices=[who for who in VARIABLES if who != AGAIN])
-    parser.add_argument("--serve", choices=VARIABLES, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.serve:
-        serve(args.serve, args.data, args.goal)
-        return
-    wanted = FSJAX if args.only == "fsjax" else [args.only] if args.only else VARIABLES
-    there = [who for who in wanted if who in FSJAX or importlib.util.find_spec("torch")]
-    first = 0.0
+def once(racers: Sequence[str], data: Path, goal: float) -> dict[str, float]:
+    """Lets each race in a process of its own, and tells of it: -> the seconds that it took."""
+    seconds = {}
     with tempfile.TemporaryDirectory() as programs:
         kept = KEPT | {"JAX_COMPILATION_CACHE_DIR": programs}
-        for who in there:
+        for who in racers:
             again = [sys.executable, "-m", "experiments.benchmarks.race", "--serve", who]
-            again += [f"--data={args.data}", f"--goal={args.goal}"]
+            again += [f"--data={data}", f"--goal={goal}"]
             variables = os.environ | VARIABLES[who] | kept
             start = time.perf_counter()
             done = subprocess.run(
@@ -112,13 +100,43 @@ def main() -> None:
             )
             found = json.loads(done.stdout.splitlines()[-1])
             # Testing came after the clock had stopped, and starting Python before it began.
-            first = first or found["seconds"]
+            seconds[who] = found["seconds"]
             print(
                 f"{who}: {found['seconds']:.1f} s, {found['steps']} steps, test "
-                f"{100 * found['test']:.2f}; {found['seconds'] / first:.2f} times the first, "
+                f"{100 * found['test']:.2f}; {ratio(seconds, who):.2f} times the first, "
                 f"{time.perf_counter() - start:.1f} s with the test",
                 flush=True,
             )
+    return seconds
+
+
+def ratio(seconds: Mapping[str, float], who: str) -> float:
+    """How many times as long as the first one took."""
+    return seconds[who] / next(iter(seconds.values()))
+
+
+def main() -> None:
+    """Prints a line for each competitor and round, and the medians of several rounds."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.race")
+    parser.description = __doc__
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--data", type=Path, required=True, help="of Omniglot, with its split")
+    parser.add_argument("--goal", type=float, default=0.97)
+    parser.add_argument("--only", choices=[who for who in VARIABLES if who != AGAIN])
+    parser.add_argument("--rounds", type=int, default=1, help="in which all race in turn")
+    parser.add_argument("--serve", choices=VARIABLES, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        serve(args.serve, args.data, args.goal)
+        return
+    wanted = FSJAX if args.only == "fsjax" else [args.only] if args.only else VARIABLES
+    there = [who for who in wanted if who in FSJAX or importlib.util.find_spec("torch")]
+    rounds = [once(there, args.data, args.goal) for _ in range(args.rounds)]
+    if args.rounds > 1:
+        for who in there:
+            seconds = statistics.median(taken[who] for taken in rounds)
+            ratios = statistics.median(ratio(taken, who) for taken in rounds)
+            print(f"{who}, medians: {seconds:.1f} s, {ratios:.2f} times the first of its round")
 
 
 if __name__ == "__main__":
