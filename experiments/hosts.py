@@ -27,11 +27,21 @@ SILENCE = 100  # seconds after which a process that does not answer is taken for
 
 
 def count(environment: Mapping[str, str]) -> int:
-    """How many processes a launcher started; one if there is none."""
+    """How many processes a launcher started; one if there is none.
+
+    Raises:
+      ValueError: if the variable that says so is no number.
+    """
     for name in COUNTS:
         if name in environment:
-            return int(environment[name])
+            return _number(environment, name)
     return len(environment.get(WORKERS, "").split(","))
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    if not environment[name].strip().isdecimal():
+        raise ValueError(f"{name}={environment[name]!r} is no number: set it to one, or unset it")
+    return int(environment[name])
 
 
 def join() -> None:
@@ -42,7 +52,7 @@ def join() -> None:
     jax has looked for devices.
 
     Raises:
-      ValueError: if some of these are told and others not.
+      ValueError: if some of these are told and others not, or one is no number.
     """
     told = [name for name in BY_HAND[1:] if name in os.environ]
     if count(os.environ) == 1 and told != [BY_HAND[2]]:  # that is one of several
@@ -51,7 +61,7 @@ def join() -> None:
     if told:
         if lacking := [name for name in BY_HAND if name not in os.environ]:
             raise ValueError(f"{', '.join(told)} are set, and {', '.join(lacking)} are not")
-        number, place = (int(os.environ[name]) for name in BY_HAND[1:])
+        number, place = (_number(os.environ, name) for name in BY_HAND[1:])
         settings = {"num_processes": number, "process_id": place}
     jax.distributed.initialize(heartbeat_timeout_seconds=SILENCE, **settings)
     if not is_first():  # one of them tells what all have to say

@@ -60,7 +60,8 @@ def decode_texts(codes: np.ndarray, name: str = "an encoder") -> list[str]:
     if not whole or ((codes < 0) | (codes > 256)).any():
         raise ValueError(
             f"{name} embeds texts [N, L] of integers, bytes plus one and 0 for padding, not "
-            f"{list(codes.shape)} of type {codes.dtype}"
+            f"{list(codes.shape)} of type {codes.dtype}: encode them by "
+            "fsjax.data.preprocess.encode_texts"
         )
     rows = ((row[row > 0] - 1).astype(np.uint8) for row in codes)
     return [row.tobytes().decode("utf-8", "replace") for row in rows]

@@ -51,6 +51,13 @@ def test_half_of_what_is_told_by_hand(monkeypatch, told, lacking):
         hosts.join()
 
 
+@pytest.mark.parametrize("name", hosts.COUNTS)
+@pytest.mark.parametrize("value", ["", "two", "-1"])
+def test_what_is_no_number_of_processes_is_told_with_its_variable(name, value):
+    with pytest.raises(ValueError, match=f"{name}='{value}' is no number"):
+        hosts.count({name: value})
+
+
 def test_one_process_that_is_told_so_joins_none(monkeypatch):
     for name, value in {"JAX_NUM_PROCESSES": "1", "JAX_PROCESS_ID": "0"}.items():
         monkeypatch.setenv(name, value)
