@@ -120,11 +120,13 @@ def run_model(name: str, run: Begun) -> list[dict[str, Any]]:
 
     What they are is kept in the model's folder, so that a run that is resumed does not test again.
     """
-    done = run.workdir / "models" / name / "results.jsonl"
+    folder = run.workdir / "models" / name
+    done, tested = folder / "results.jsonl", folder / "tested.jsonl"
     if lines := hosts.told(results.read_lines(done)):
         return lines
     scored, progress = fitted(name, run)
-    lines = scoring.test(scored, run.workdir)
+    lines = hosts.told(results.read_lines(tested)) or scoring.test(scored, run.workdir)
+    results.write_lines(tested, lines)
     run.stop.check()
     lines += conditions.test(scored, lines, run.workdir)
     if name == next(iter(build.models(run.config))):

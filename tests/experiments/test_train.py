@@ -27,6 +27,7 @@ from experiments import (
 )
 from experiments.benchmarks import steps
 from experiments.configs import emoji, emoji_long, smoke
+from experiments.stopping import Stop, Stopped
 from fsjax.data.pool import make_pool
 from fsjax.data.splits import split_by_digest
 from fsjax.training.loop import Diverged
@@ -119,6 +120,27 @@ def test_a_killed_run_resumes_to_the_same_bits(finished, first_alone, tmp_path, 
     with np.load(workdir / name) as a, np.load(tmp_path / "work" / name) as b:
         assert all((a[key] == b[key]).all() for key in a)
     assert learned(workdir, "attention") == learned(tmp_path / "work", "attention")
+
+
+def test_what_was_tested_is_kept_where_a_stop_came_meanwhile(
+    finished, first_alone, tmp_path, monkeypatch
+):
+    _, workdir, _ = finished
+    score, stop = scoring.test, Stop()
+
+    def stopped_meanwhile(*given):
+        lines = score(*given)
+        stop.ask()
+        return lines
+
+    monkeypatch.setattr(scoring, "test", stopped_meanwhile)
+    with pytest.raises(Stopped):
+        train.train(first_alone, tmp_path / "work", stop)
+    assert not (tmp_path / "work" / "results.jsonl").exists()
+    monkeypatch.setattr(scoring, "test", None)
+    (line,) = train.train(first_alone, tmp_path / "work")
+    with np.load(workdir / "episodes/attention_3w1s_2q_20_apart.npz") as figures:
+        assert line["accuracy"] == pytest.approx(figures["accuracy"].mean())
 
 
 def test_training_does_not_see_the_test_classes(finished, first_alone, tmp_path, write_npz):
