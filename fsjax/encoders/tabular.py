@@ -11,15 +11,15 @@ from fsjax.types import Array, Tokens
 
 
 class MLP(nn.Module):
-    """Dense layers with ReLU between them; no hidden layer is a linear map."""
+    """Dense layers with ReLU between them, of rows flattened; no hidden layer is a linear map."""
 
     hidden: tuple[int, ...] = (64,)
     features: int = 64
 
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
-        """x [B, K] -> tokens [B, 1, features]."""
-        x = as_float(x)
+        """x [B, ...] -> tokens [B, 1, features]."""
+        x = collapse(as_float(x), 1)
         for width in self.hidden:
             x = nn.relu(nn.Dense(width)(x))
         return one_token(nn.Dense(self.features)(x))

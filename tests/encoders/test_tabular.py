@@ -22,3 +22,10 @@ def test_standardised_numbers_begin_at_the_scale_at_which_they_are_trained(scale
     trained, _ = network.apply(params, inputs, train=True)
     np.testing.assert_allclose(before, trained, rtol=1e-4, atol=1e-4)
     assert np.std(before) > 0.1
+
+
+def test_an_mlp_sees_pictures_as_rows_of_their_values():
+    pictures = X.reshape(ROWS, 2, 1, 2)
+    params = MLP((5,), 3).init(KEY, X, np.ones(ROWS))
+    found, expected = (MLP((5,), 3).apply(params, x, np.ones(ROWS)) for x in (pictures, X))
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
