@@ -14,6 +14,8 @@ from PIL import Image
 from experiments import build, cache
 from experiments.names import check_name
 from fsjax.data import sounds
+from fsjax.data.columns import kind_in
+from fsjax.data.csv_table import BANDS
 from fsjax.data.files import Sizes
 from fsjax.data.preprocess import at_unit_length, bags_of_ngrams, resize_image
 from fsjax.encoders.tabular import BesideOne, Raw, Standardised
@@ -80,6 +82,16 @@ def listened(waves: np.ndarray) -> np.ndarray:
     return _begun(frames_of(waves, max(FRAMES, waves.shape[1] * 50 // RATE)))[:, :FRAMES]
 
 
+def _waveforms(x: np.ndarray) -> np.ndarray:
+    """Each channel of a series at mean 0 and deviation 1, as series are compared by neighbours in
+    Bagnall et al. 2017 (https://doi.org/10.1007/s10618-016-0483-9): [N, T, C] -> [N, T * C].
+    """
+    centred = x - x.mean(1, keepdims=True)
+    deviation = centred.std(1, keepdims=True)
+    varies = deviation > 1e-5 * np.abs(x).max(1, keepdims=True)
+    return _flat(np.divide(centred, deviation, out=np.zeros_like(centred), where=varies))
+
+
 def _ngrams(codes: np.ndarray) -> np.ndarray:
     """Texts of `encode_texts` as bags of n-grams: [N, L] -> [N, 1024]."""
     texts = [bytes((row[row > 0] - 1).astype(np.uint8)).decode("utf-8", "ignore") for row in codes]
@@ -95,6 +107,7 @@ EMBEDS: dict[str, Embed] = {
     "image": Embed("pixels", _pixels, _standardised, {"image": PIXELS}),
     "frames": Embed("log-mel frames", _heard, Raw, {}),
     "audio": Embed("log-mel frames", lambda waves: _flat(listened(waves)), Raw, WAVES),
+    "series": Embed("series, each channel at deviation 1", _waveforms, Raw, {}),
     "text": Embed("n-grams of letters", _ngrams, Raw, {"text": 256}),
     "numbers": Embed("numbers", _flat, _numbers, {}),
 }
@@ -110,8 +123,16 @@ SIZES = Sizes(image=160, text=build.READ, **WAVES)  # that serve all of these
 FEATURES = ("published", "plain")
 
 
-def kind_of(x: np.ndarray) -> str:
-    """What rows are, by their type and shape.
+def kind_of_steps(name: str, channels: int) -> str:
+    """Whether numbers step by step are a "series" or the "frames" of a sound: as its name says, or
+    by the bands that frames have.
+    """
+    said = {"audio": "frames", "series": "series"}
+    return said.get(kind_in(name), "frames" if channels == BANDS else "series")
+
+
+def kind_of(x: np.ndarray, name: str = "") -> str:
+    """What rows are, by their type and shape, and by their name where these do not tell.
 
     Raises:
       ValueError: if nothing is made of such rows.
@@ -122,11 +143,11 @@ def kind_of(x: np.ndarray) -> str:
     if np.issubdtype(x.dtype, np.integer) and not of_bytes and axes == 2:
         return "audio" if x.dtype == np.int16 else "text"
     if x.dtype.kind in "fb" and axes in (2, 3):
-        return "frames" if axes == 3 else "numbers"
+        return kind_of_steps(name, x.shape[2]) if axes == 3 else "numbers"
     raise ValueError(
         f"rows of shape {list(x.shape[1:])} and type {x.dtype} are none that features are made of: "
-        "give images [H, W, C] uint8, sounds [samples] int16 or [frames, bands] floats in dB, "
-        "texts [bytes] int32 or [numbers] floats"
+        "give images [H, W, C] uint8, sounds [samples] int16 or [frames, 32] floats in dB, "
+        "series [steps, channels] floats, texts [bytes] int32 or [numbers] floats"
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import build, dealer, results
+from experiments.features import kind_of_steps
 from fsjax.data.csv_table import BANDS
 from fsjax.data.files import Sizes
 from fsjax.data.table import Scale
@@ -89,7 +90,7 @@ def sizes(rows: Mapping[str, jax.ShapeDtypeStruct]) -> Sizes:
     """
     found: dict[str, int] = {}
     for name, row in rows.items():
-        if fitted := _size(row):
+        if fitted := _size(name, row):
             kind, size = fitted
             if found.setdefault(kind, size) != size:
                 raise ValueError(f"the run has {kind}s of two sizes, {found[kind]} and {size}")
@@ -97,16 +98,18 @@ def sizes(rows: Mapping[str, jax.ShapeDtypeStruct]) -> Sizes:
             raise ValueError(
                 f"the run was trained with {name} of shape {list(row.shape)} and type {row.dtype}; "
                 f"files are read as images [side, side, 3] uint8, sounds [frames, {BANDS}] or "
-                "[samples] int16, texts [bytes] int32 or [numbers] alone"
+                "[samples] int16, series [steps, channels], texts [bytes] int32 or [numbers] alone"
             )
     return Sizes(**found)
 
 
-def _size(row: jax.ShapeDtypeStruct) -> tuple[str, int] | None:
+def _size(name: str, row: jax.ShapeDtypeStruct) -> tuple[str, int] | None:
     shape, of_bytes = row.shape, row.dtype == np.uint8
     if len(shape) == 3 and shape[0] == shape[1] and shape[2] == 3 and of_bytes:
         return "image", shape[0]
-    if len(shape) == 2 and shape[1] == BANDS:
+    if len(shape) == 2 and kind_of_steps(name, shape[1]) == "series":
+        return "steps", shape[0]
+    if len(shape) == 2:
         return "frames", shape[0]
     if len(shape) == 1 and row.dtype == np.int16:
         return "wave", shape[0]

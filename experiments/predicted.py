@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from experiments.features import listened
+from experiments.features import kind_of_steps, listened
 from experiments.queries import LABEL, SHOWN, Answers
 from experiments.report import document
 from experiments.verdict import told
@@ -133,7 +133,7 @@ def _bars(values: Mapping[str, tuple[float, str]]) -> str:
 
 
 def _pictures(values: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray], i: int) -> str:
-    seen = {m: _pixels(x[i]) for m, x in values.items() if present[m][i]}
+    seen = {m: _pixels(m, x[i]) for m, x in values.items() if present[m][i]}
     return "".join(
         f'<img alt="{html.escape(m)}" src="{_uri(pixels)}">'
         for m, pixels in seen.items()
@@ -141,10 +141,14 @@ def _pictures(values: Mapping[str, np.ndarray], present: Mapping[str, np.ndarray
     )
 
 
-def _pixels(row: np.ndarray) -> np.ndarray | None:
-    """A picture as it is, a sound as its frames, the lowest band at the bottom; else nothing."""
+def _pixels(name: str, row: np.ndarray) -> np.ndarray | None:
+    """A picture as it is, a sound as its frames, the lowest band at the bottom, a series as the
+    curves of its channels; else nothing.
+    """
     if row.ndim == 3:
         return row
+    if row.ndim == 2 and kind_of_steps(name, row.shape[1]) == "series":
+        return _curves(row)
     if row.dtype == np.int16:
         (level,) = listened(row[None])
     elif row.ndim == 2:
@@ -152,6 +156,18 @@ def _pixels(row: np.ndarray) -> np.ndarray | None:
     else:
         return None
     return np.rint(255 * level.T[::-1]).astype(np.uint8)
+
+
+def _curves(row: np.ndarray) -> np.ndarray:
+    """Channels [T, C] over each other, each from its least to its largest number: [T, T] uint8."""
+    least, spread = row.min(0), np.ptp(row, axis=0)
+    level = np.divide(row - least, spread, out=np.full_like(row, 0.5), where=spread > 0)
+    high = (1 - level) * (len(row) - 1)
+    picture = Image.new("L", (len(row), len(row)))
+    shades = np.linspace(255, 100, high.shape[1]).astype(int).tolist()
+    for shade, channel in zip(shades, high.T.tolist(), strict=True):
+        ImageDraw.Draw(picture).line(list(enumerate(channel)), fill=shade)
+    return np.asarray(picture)
 
 
 def _uri(pixels: np.ndarray) -> str:

@@ -75,7 +75,7 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
         )
     (rows,) = support.sources.values()
     if method is None:
-        method = untrained({name: kind_of(x) for name, x in rows.values.items()})
+        method = untrained({name: kind_of(x, name) for name, x in rows.values.items()})
     known = method.rows or {m: _row(x) for m, x in rows.values.items()}
     seen = as_known(known, rows)
     modalities = tuple(sorted(seen.values))  # as they come out of a compiled function
@@ -101,7 +101,10 @@ def adapt(support: Table, method: Method | None = None, *, risk: float | None = 
     answer = _answer(method, params, task, labelled, modalities)
 
     def predict(queries: Inputs) -> Predictions:
-        embedded = method.embed(as_known(known, queries))
+        asked = as_known(known, queries)
+        if method.rows is None:  # a run says itself what it was trained with
+            _check_alike(known, asked)
+        embedded = method.embed(asked)
         logits, nearest = in_blocks(answer, embedded, pad=not shared)
         present = np.stack([embedded.present[m] for m in modalities], axis=1)
         return _predictions(logits, nearest, present, left_out, least)
@@ -124,8 +127,18 @@ def _row(x: np.ndarray) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
 
 
+def _check_alike(support: Mapping[str, jax.ShapeDtypeStruct], queries: Inputs) -> None:
+    for name, row in support.items():
+        x = queries.values[name]
+        if x.shape[1:] != row.shape or x.dtype.kind != row.dtype.kind:
+            raise ValueError(
+                f"{name} has shape {list(x.shape[1:])} and type {x.dtype} in queries, and in the "
+                f"support set {list(row.shape)} and {row.dtype}: read both alike"
+            )
+
+
 def as_known(known: Mapping[str, jax.ShapeDtypeStruct], rows: Rows | Inputs) -> Inputs:
-    """Rows with the modalities that are known, those that they lack as missing.
+    """Rows with the modalities that are known, those that they lack or that no row has as missing.
 
     Args:
       known: modality -> a row, of the run or else of the support set.
@@ -142,9 +155,10 @@ def as_known(known: Mapping[str, jax.ShapeDtypeStruct], rows: Rows | Inputs) -> 
     count = len(next(iter(rows.present.values())))
     values, present = {}, {}
     for name, row in known.items():
+        there = rows.present.get(name, np.zeros(count, np.float32))
         blank = np.zeros((count, *row.shape), row.dtype)
-        values[name] = rows.values.get(name, blank)
-        present[name] = rows.present.get(name, np.zeros(count, np.float32))
+        values[name] = rows.values[name] if np.any(there) else blank
+        present[name] = there
     return Inputs(values, present)
 
 

@@ -18,6 +18,7 @@ LEAST = {
     "data.image_size": 1,
     "data.text_length": 1,
     "data.frames": 1,
+    "data.steps": 1,
     "data.ahead": 1,
     "train.steps": 0,
     "train.chunk": 1,

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.names import check_name, parse_names, parse_pairs, pick
@@ -17,7 +18,9 @@ from fsjax.data import (
     table,
     tfds,
 )
+from fsjax.data.columns import kind_in
 from fsjax.data.emoji import emoji
+from fsjax.data.stored import Stored
 from fsjax.pretrained.audio_transformer import RATE as AST_RATE
 from fsjax.pretrained.soundnet import RATE as SOUNDNET_RATE
 
@@ -28,6 +31,7 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
         image_size=data.image_size,
         frames=data.frames,
         text_length=data.text_length,
+        steps=data.steps,
         stream=data.stream,
         **_waves(data),
     ),
@@ -36,7 +40,11 @@ DATA: dict[str, Callable[[ConfigDict], table.Table]] = {
         columns=parse_pairs(data.columns),
         label=data.label,
         sizes=files.Sizes(
-            image=data.image_size, frames=data.frames, text=data.text_length, **_waves(data)
+            image=data.image_size,
+            frames=data.frames,
+            text=data.text_length,
+            steps=data.steps,
+            **_waves(data),
         ),
         stream=data.stream,
     ),
@@ -92,8 +100,8 @@ def read(config: ConfigDict) -> table.Table:
     """All classes of the data that a config names, with the modalities that it names.
 
     Raises:
-      ValueError: if nothing says where they are or what their modalities are, or they lack one or a
-        description.
+      ValueError: if nothing says where they are or what their modalities are, they lack one or a
+        description, or nothing says by which encoder one is seen.
     """
     data = config.data.copy_and_resolve_references()
     with data.unlocked():
@@ -114,7 +122,22 @@ def read(config: ConfigDict) -> table.Table:
             f"config.frozen names {', '.join(sorted(unknown))}, which config.modalities and "
             "config.side do not; name it there too, or take it out"
         )
+    for source in whole.sources.values():
+        for name, x in source.values.items():
+            _check_encoder(config, name, x)
     return whole
+
+
+def _check_encoder(config: ConfigDict, name: str, x: np.ndarray | Stored) -> None:
+    """A modality that no encoder is named for, and which is none of numbers, is refused."""
+    named = kind_in(name) in config.encoders or name in parse_pairs(config.frozen)
+    numbers = x.ndim == 2 and (x.dtype.kind == "f" or config.data.name == "npz")
+    if not named and not numbers:
+        raise ValueError(
+            f"{name} has rows of shape {list(x.shape[1:])} and type {x.dtype}, and config.encoders "
+            f"no encoder of them: let its name tell the kind, one of {', '.join(config.encoders)}, "
+            f"as in config.data.columns=image.{name}:COLUMN"
+        )
 
 
 def _text_length(config: ConfigDict) -> int:
@@ -152,7 +175,7 @@ def encoders(config: ConfigDict) -> dict[str, pretrained.Pretrained]:
     data, train = config.data, config.train
     changes = {"train.warp": train.warp}
     changes |= {"data.rotations": data.rotations, "data.reflections": data.reflections}
-    if "image" in names and any(changes.values()):
+    if "image" in map(kind_in, names) and any(changes.values()):
         key = next(key for key, value in changes.items() if value)
         raise ValueError(
             f"config.{key} changes images that config.frozen has embedded before: leave it at its "

@@ -35,15 +35,17 @@ def get_config() -> ConfigDict:
                 "columns": "",  # npz, tfds, csv: modality:key,modality:key; csv: found unless named
                 "label": "label",  # csv, tfds: the column or feature that names the class
                 "parts": "",  # tfds: its splits to read, as in train,test; all unless named
-                # Modalities at mean 0 and deviation 1, number by number, over the training rows.
+                # Modalities at mean 0 and deviation 1 over the training rows, number by number, or
+                # of more axes channel by channel.
                 "standardise": "",
                 "image_size": 32,  # folder, csv, omniglot, tfds
                 # Folder, csv, tfds: bytes of a text; 1024 at least for a frozen encoder.
                 "text_length": 64,
                 "frames": 96,  # folder, csv: of a sound, 20 ms each
+                "steps": 128,  # folder, csv: of a series
                 "seconds": 5.0,  # folder, csv: of sounds that a frozen encoder hears as waves
-                # Images and sounds stay off the device until they are asked for: in the files of a
-                # folder, csv or tfds, in the memory of the host of all other data.
+                # Images, sounds and series stay off the device until they are asked for: in the
+                # files of a folder, csv or tfds, in the memory of the host of all other data.
                 "stream": False,
                 "ahead": 8,  # steps of training whose rows are then read ahead, at once
                 # On several devices: each keeps a part of the training images and sounds, in place
@@ -54,8 +56,8 @@ def get_config() -> ConfigDict:
             # Modalities, and descriptions of classes, seen once through a published encoder whose
             # features are table rows from then on: image:efficientnet_lite0,text:minilm
             "frozen": "",
-            # A frozen modality has that of table rows, unless this is linear, linear_unit, mlp or
-            # raw.
+            # By modality or kind, as image of image.front; what has none here, by tabular. So has a
+            # frozen modality, unless this is linear, linear_unit, mlp or raw.
             "encoders": {
                 "image": "conv4",
                 "text": "ngrams",

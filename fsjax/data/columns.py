@@ -19,7 +19,7 @@ MEND = "say what it is with columns, as in {}:{}"
 class Modality(NamedTuple):
     """What the cells of columns are together."""
 
-    kind: str  # image | audio | text | lines (paths of texts) | numbers
+    kind: str  # image | audio | series | text | lines (paths of texts) | numbers
     columns: tuple[str, ...]  # one, or any of numbers
     centre: tuple[float, ...] | float = 0.0  # of numbers, which are read less it
 
@@ -33,8 +33,9 @@ def find_modalities(
       sheet: cells; what most of a column's cells hold decides.
       columns: modality -> its column, or columns of numbers as in "height+width"; others are not
         read. Without them all are: columns called image, text or audio are that. A column of
-        paths, of images or sounds, is a modality called so if it is the only one, and else by its
-        name; the same goes for texts. All columns of numbers are one modality, "tabular".
+        paths, of images, sounds or series, is a modality called so if it is the only one, and else
+        by its name too, as image.front; the same goes for texts. All columns of numbers are one
+        modality, "tabular".
       skip: names of columns that are no modality.
 
     Returns:
@@ -54,13 +55,22 @@ def find_modalities(
     titles = {name: "text" if kind == "lines" else kind for name, kind in kinds.items()}
     several = Counter(titles.values())
     found = {
-        titles[name] if several[titles[name]] == 1 else name: Modality(kind, (name,))
+        _title(titles[name], name, alone=several[titles[name]] == 1): Modality(kind, (name,))
         for name, kind in kinds.items()
         if kind != "numbers"
     }
     if numbers := tuple(name for name, its in kinds.items() if its == "numbers"):
         found["tabular"] = Modality("numbers", numbers)
     return found
+
+
+def kind_in(name: str) -> str:
+    """The kind that the name of a modality begins with, as image in image.front."""
+    return name.partition(".")[0]
+
+
+def _title(kind: str, column: str, *, alone: bool) -> str:
+    return kind if alone or column == kind else f"{kind}.{column}"
 
 
 def _said(sheet: Sheet, name: str, column: str, skip: Sequence[str]) -> Modality:
@@ -97,7 +107,7 @@ def _kind(sheet: Sheet, column: str, name: str | None = None) -> str:
     given = _given(sheet, column)
     votes = Counter(map(_looks, given))
     most = next((kind for kind, count in votes.items() if 2 * count > len(given)), "text")
-    said = (name or column).casefold()
+    said = kind_in((name or column).casefold())
     if said in ("image", "audio"):
         return said
     if said == "text":

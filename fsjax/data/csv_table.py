@@ -33,10 +33,11 @@ def read_rows(
       modalities: what its columns are; a column that it lacks is missing in all rows.
       sizes: to which files and texts are fitted.
       rows: which of them, N.
-      stream: whether images and sounds stay in their files until they are asked for.
+      stream: whether images, sounds and series stay in their files until they are asked for.
 
     Returns:
-      values, modality -> [N, ...], zeros where missing, and present, modality -> [N].
+      values, modality -> [N, ...], zeros where missing (a series that is missing in all of the
+      rows has one channel), and present, modality -> [N].
 
     Raises:
       ValueError: if a file cannot be read; names line and column.
@@ -45,7 +46,12 @@ def read_rows(
     values, present = {}, {}
     for name, modality in modalities.items():
         cells = cells_of(part, modality)
-        column = stored(len(cells), partial(_read, part, modality, cells, sizes))
+        read = partial(_read, part, modality, cells)
+        first = next((row for row, cell in enumerate(cells) if any(cell)), None)
+        fitted = sizes
+        if modality.kind == "series" and first is not None:
+            fitted = sizes._replace(channels=read(sizes, first).shape[1])
+        column = stored(len(cells), partial(read, fitted))
         values[name] = loaded(column, stream=stream)
         present[name] = np.array([any(cell) for cell in cells], np.float32)
     return values, present
@@ -58,6 +64,8 @@ def _blank(modality: Modality, sizes: Sizes) -> np.ndarray:
         return np.zeros(sizes.wave, np.int16)
     if modality.kind == "audio":
         return np.zeros((sizes.frames, BANDS), np.float32)
+    if modality.kind == "series":
+        return np.zeros((sizes.steps, max(sizes.channels, 1)), np.float32)
     if modality.kind == "numbers":
         return np.zeros(len(modality.columns), np.float32)
     return np.zeros(sizes.text, np.int32)
@@ -169,8 +177,8 @@ def read_csv(
 
     Returns:
       A table of one source, "rows": image [N, size, size, 3] uint8, audio [N, frames, 32]
-      float32 in dB or [N, wave] int16, text [N, L] int32 and tabular [N, K] float32, as far as
-      there are columns.
+      float32 in dB or [N, wave] int16, series [N, steps, channels] float32, text [N, L] int32 and
+      tabular [N, K] float32, as far as there are columns.
 
     Raises:
       FileNotFoundError: if there is no such file.

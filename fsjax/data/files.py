@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from fsjax.data import preprocess, sounds
+from fsjax.data import preprocess, series, sounds
 from fsjax.data.stored import loaded, stored
 from fsjax.data.table import Table, rows
 
@@ -24,6 +24,8 @@ class Sizes(NamedTuple):
     sample_rate: int = 16000  # Hz
     text: int = 64  # bytes
     wave: int = 0  # samples; unless 0, sounds are read as waves and not as frames
+    steps: int = 128  # of a series
+    channels: int = 0  # which a series must have, unless 0
 
 
 class _Kind(NamedTuple):
@@ -55,10 +57,18 @@ def _text(path: Path, sizes: Sizes) -> np.ndarray:
     return preprocess.encode_texts(_lines(path), sizes.text)
 
 
+def _series(path: Path, sizes: Sizes) -> np.ndarray:
+    x = series.fit_series(series.read_series(path), sizes.steps)
+    if sizes.channels not in (0, x.shape[1]):
+        raise ValueError(f"it has {x.shape[1]} channels, and others have {sizes.channels}")
+    return x[None]
+
+
 ENDINGS: Mapping[str, _Kind] = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"), _Kind("image", _image)),
     **dict.fromkeys((".wav", ".flac", ".ogg"), _Kind("audio", _audio)),
     ".txt": _Kind("text", _text),
+    ".npy": _Kind("series", _series),
 }
 
 
@@ -70,7 +80,7 @@ def kind_of(path: Path) -> str:
     """
     if path.is_dir() or path.suffix.lower() not in ENDINGS:
         raise ValueError(
-            f"{path} is neither an image, nor audio, nor text: remove it or give it one of "
+            f"{path} is neither an image, nor audio, text or a series: remove it or give it one of "
             f"the known endings, {' '.join(ENDINGS)}"
         )
     return ENDINGS[path.suffix.lower()].modality
@@ -101,7 +111,7 @@ def _find(folder: Path) -> tuple[list[str], dict[str, dict[str, list[Path]]]]:
 
 
 def read_file(path: Path, sizes: Sizes) -> np.ndarray:
-    """The rows in a file of a known ending, [1, ...] of an image or a sound, [lines, L] of a text.
+    """The rows in a file of a known ending: [lines, L] of a text, else [1, ...].
 
     Raises:
       ValueError: if it cannot be read.
@@ -136,12 +146,13 @@ def read_folder(
     sample_rate: int = 16000,
     text_length: int = 64,
     wave: int = 0,
+    steps: int = 128,
     stream: bool = False,
 ) -> Table:
     """Reads a data set whose files lie in one folder for each class, `path/CLASS/FILE`.
 
-    Images, audio and text become three sources, paired by class alone; every class needs
-    files for each of them. Hidden files, and files beside the class folders, are not read.
+    Images, audio, text and series become sources of their own, paired by class alone; every class
+    needs files for each of them. Hidden files, and files beside the class folders, are not read.
 
     Args:
       path: the folder that holds the class folders.
@@ -150,20 +161,23 @@ def read_folder(
       sample_rate: to which audio is resampled, in Hz.
       text_length: to which each line of a text file is cut or filled up, in bytes.
       wave: samples to which audio is cut or filled up, if it is to be read as waves; 0: as frames.
-      stream: whether images and sounds stay in their files until they are asked for.
+      steps: to which series, files of `numpy.save` that hold [steps, channels], are cut, or held
+        where they end.
+      stream: whether images, sounds and series stay in their files until they are asked for.
 
     Returns:
       A table of the sources "image" ([N, image_size, image_size, 3] uint8), "audio" ([N,
-      frames, 32] float32 in dB, or [N, wave] int16) and "text" ([N, text_length] int32), as far as
-      there are such files; its rows are in the order of the sorted names.
+      frames, 32] float32 in dB, or [N, wave] int16), "text" ([N, text_length] int32) and "series"
+      ([N, steps, channels] float32), as far as there are such files; its rows are in the order of
+      the sorted names.
 
     Raises:
       FileNotFoundError: if there is no such folder.
       ValueError: if a file is unreadable or of unknown kind, if a class lacks a source, or if
         there is nothing to read.
     """
-    sizes = Sizes(image_size, frames, sample_rate, text_length, wave)
-    if min(sizes[:-1]) < 1 or wave < 0:
+    sizes = Sizes(image_size, frames, sample_rate, text_length, wave, steps)
+    if min(image_size, frames, sample_rate, text_length, steps) < 1 or wave < 0:
         raise ValueError(f"sizes must be at least 1, but that of waves, not {sizes}")
     classes, found = _find(Path(path))
     sources = {}
@@ -175,7 +189,9 @@ def read_folder(
             labels = np.repeat(labels, [len(block) for block in blocks])
             values = np.concatenate(blocks)
         else:
-            values = loaded(stored(len(files), partial(_row_of, files, sizes)), stream=stream)
+            channels = read_file(files[0], sizes).shape[-1] if modality == "series" else 0
+            read = partial(_row_of, files, sizes._replace(channels=channels))
+            values = loaded(stored(len(files), read), stream=stream)
         sources[modality] = rows({modality: values}, labels)
     return Table(tuple(classes), sources, {})
 

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
-from fsjax.data.files import kind_of, read_lines, visible
+from fsjax.data.files import ENDINGS, kind_of, read_lines, visible
 
 
 class Sheet(NamedTuple):
@@ -99,7 +99,7 @@ def _check_header(path: Path, header: tuple[str, ...]) -> None:
 
 
 def open_folder(path: str | Path, *, label: str = "label") -> Sheet:
-    """The files of a folder as cells: paths of images and sounds, and the lines of texts.
+    """The files of a folder as cells: paths of images, sounds and series, and the lines of texts.
 
     Files of different kinds and one name, as in a.png, a.wav and a.txt, are a row. A text of
     several lines is a row for each, a further file of a kind, as a.webp is, one of its own.
@@ -126,7 +126,8 @@ def open_folder(path: str | Path, *, label: str = "label") -> Sheet:
             _add(found, path, file)
     if not found:
         raise ValueError(f"{path} has no files: expected {path}/CLASS/FILE, or {path}/FILE")
-    kinds = [k for k in ("image", "audio", "text") if any(k in cells for cells in found.values())]
+    known = dict.fromkeys(kind.modality for kind in ENDINGS.values())
+    kinds = [kind for kind in known if any(kind in cells for cells in found.values())]
     header = ((label,) if classes else ()) + tuple(kinds)
     rows = [
         [*([key[0]] if classes else []), *(cells.get(kind, "") for kind in kinds)]

@@ -70,10 +70,15 @@ def test_a_row_holds_what_belongs_to_one_thing_and_may_lack_some_of_it(folder):
 @pytest.mark.parametrize(
     ("header", "cells", "found"),
     [
-        ("a,b", "x.png,y.jpg", {"a": "image", "b": "image"}),
-        ("image,b", "x.png,y.jpg", {"image": "image", "b": "image"}),
-        ("a,b", "words,more words", {"a": "text", "b": "text"}),
-        ("a,b", "x.txt,words", {"a": "lines", "b": "text"}),
+        ("a,b", "x.png,y.jpg", {"image.a": "image", "image.b": "image"}),
+        ("image,b", "x.png,y.jpg", {"image": "image", "image.b": "image"}),
+        (
+            "a,b,c",
+            "x.npy,y.wav,z.npy",
+            {"series.a": "series", "audio": "audio", "series.c": "series"},
+        ),
+        ("a,b", "words,more words", {"text.a": "text", "text.b": "text"}),
+        ("a,b", "x.txt,words", {"text.a": "lines", "text.b": "text"}),
         ("a", "x.txt", {"text": "lines"}),
         ("Text,b,c", "12,3,4", {"text": "text", "tabular": "numbers"}),
         ("AUDIO", "no ending", {"audio": "audio"}),
@@ -88,14 +93,14 @@ def test_a_column_is_what_its_name_or_its_cells_say(tmp_path, header, cells, fou
 
 
 def test_a_mapping_says_what_columns_are_and_leaves_the_others_unread(folder):
-    columns = {"front": "photo", "size": "width+height", "zip": "width", "text": "height"}
+    columns = {"front": "photo", "size": "width+height", "zip": "width", "text.h": "height"}
     table = read(folder, HEADER.replace("sound", "more"), *ROWS[:2], columns=columns)
     values = table.sources["rows"].values
     assert {name: x.shape[1:] for name, x in values.items()} == {
         "front": (8, 8, 3),
         "size": (2,),
         "zip": (1,),
-        "text": (12,),
+        "text.h": (12,),
     }
     np.testing.assert_array_equal(values["size"][0], [2, 1.5])
 

@@ -23,6 +23,8 @@ def write(path: Path, colour: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".txt":
         path.write_text(f"thing {colour}\n\n  Another Thing \n", "utf-8")
+    elif path.suffix == ".npy":
+        np.save(path, np.random.default_rng(colour).normal(size=(5, 2)))
     elif path.suffix in (".wav", ".flac", ".ogg"):
         soundfile.write(path, tone(0.3, 16000, 300 + colour), 16000)
     else:

@@ -15,6 +15,7 @@ from PIL import Image
 from experiments import (
     build,
     cache,
+    features,
     fitting,
     inputs,
     jobs,
@@ -287,6 +288,58 @@ def test_rows_that_are_of_no_kind_are_refused(shape, dtype):
     )
     with pytest.raises(ValueError, match=r"images \[H, W, C\] uint8"):
         prediction.adapt(support)
+
+
+def curves(number, height):
+    """Series of two channels and different lengths, told apart by how often they go up and down."""
+    for k, name in enumerate(CLASSES):
+        for i in range(number):
+            t = np.linspace(0, (k + 1) * np.pi, 40 + 5 * i)
+            yield f"{k}{i}.npy", name, np.stack([height * np.sin(t), 3 + np.cos(t)], axis=1)
+
+
+def test_series_are_told_apart_by_their_course(tmp_path):
+    for query, number, height in (("support", 2, 1.0), ("query", 3, 50.0)):
+        (tmp_path / query).mkdir()
+        given = list(curves(number, height))
+        for file, _, x in given:
+            np.save(tmp_path / query / file, x)
+        lines = [[name, f"{query}/{file}"] for file, name, _ in given]
+        write_rows(tmp_path / f"{query}.csv", ["label", "ecg"], lines)
+    found = ask(tmp_path, "query.csv", "--report", tmp_path / "page.html")
+    assert [row["predicted"] for row in found] == [row["label"] for row in found]
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert page.count('<img alt="series"') == 9 * 4  # each query beside three rows
+
+
+def test_a_series_that_no_query_of_a_block_has_is_missing():
+    x, y = np.zeros((4, 6, 2), np.float32), np.eye(4, dtype=np.float32)
+    x[:, :, 0] = np.arange(6) * (1 + np.arange(4) % 2)[:, None] ** np.arange(6)
+    table = Table(("a", "b"), {"rows": rows({"pen": x, "tabular": y}, [0, 1, 0, 1])}, {})
+    asked = Inputs(
+        {"pen": np.zeros((4, 6, 1), np.float32), "tabular": y},
+        {"pen": np.zeros(4, np.float32), "tabular": np.ones(4, np.float32)},
+    )
+    predictor = prediction.adapt(table)
+    assert predictor.predict(asked).labels.tolist() == [0, 1, 0, 1]
+    with pytest.raises(ValueError, match=r"pen has shape \[6, 1\].*support set \[6, 2\].*alike"):
+        predictor.predict(asked._replace(present=asked.present | {"pen": np.ones(4)}))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "kind"),
+    [
+        ("audio", (96, 32), "frames"),
+        ("audio.left", (96, 40), "frames"),
+        ("clip", (50, 32), "frames"),
+        ("series", (96, 32), "series"),
+        ("ecg", (96, 12), "series"),
+    ],
+)
+def test_frames_of_sounds_and_series_are_told_apart_by_bands_and_name(name, shape, kind):
+    assert features.kind_of(np.zeros((2, *shape), np.float32), name) == kind
+    sizes = inputs.sizes({name: jax.ShapeDtypeStruct(shape, np.dtype("float32"))})
+    assert (sizes.steps if kind == "series" else sizes.frames) == shape[0]
 
 
 @pytest.mark.parametrize("width", [1, 2])
