@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from experiments.deal import deal
 from experiments.devices import mesh_of_tasks
 from experiments.names import parse_names
+from fsjax.data.columns import kind_in
 from fsjax.data.stored import fetched
 from fsjax.episodes import sample
 from fsjax.episodes.augment import warp_images
@@ -81,8 +82,9 @@ def _changes(
             "the tasks: they must add up to at most 1"
         )
     changes = []
-    if asked.warp and "image" in names:
-        changes.append((warp_images, {"amount": asked.warp}))
+    if asked.warp:
+        pictures = [name for name in names if kind_in(name) == "image"]
+        changes += [(warp_images, {"amount": asked.warp, "modality": name}) for name in pictures]
     if len(names) > 1 and asked.drop:
         changes.append((drop_modalities, {"rate": asked.drop}))
     if len(names) > 1 and asked.alone + asked.cross:

@@ -7,6 +7,7 @@ import flax.linen as nn
 from ml_collections import ConfigDict
 
 from experiments.names import named, parse_names, parse_pairs, pick
+from fsjax.data.columns import kind_in
 from fsjax.encoders import audio, image, norms, series, tabular, text
 from fsjax.encoders.multimodal import Multimodal, as_network
 from fsjax.encoders.precision import in_bfloat16
@@ -79,11 +80,12 @@ def embed_all(config: ConfigDict, network: Network, *, train: bool = True) -> Em
 
 
 def encoder_name(config: ConfigDict, modality: str) -> str:
-    """The encoder of a modality; one that the config does not name is taken for table rows.
+    """The encoder of a modality, or of its kind, as image of image.front; one that the config does
+    not name is taken for table rows.
 
     So is a frozen one, unless the config names an encoder of rows for it.
     """
-    name = config.encoders.get(modality, config.encoders.tabular)
+    name = config.encoders.get(kind_in(modality), config.encoders.tabular)
     if modality in parse_pairs(config.frozen) and name not in OF_ROWS:
         return config.encoders.tabular
     return name

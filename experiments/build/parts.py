@@ -15,7 +15,7 @@ from experiments.build.learners import (
     has_adapters,
     low_rank_of,
 )
-from experiments.build.networks import FUSIONS, ROWS_SHARE, computed, module_of
+from experiments.build.networks import FUSIONS, ROWS_SHARE, computed, encoder_name, module_of
 from experiments.build.optimizers import OPTIMIZERS
 from experiments.names import check_name, named, parse_names
 from fsjax.encoders.low_rank import merged
@@ -145,7 +145,7 @@ def model(config: ConfigDict, base: Params | None = None) -> Model:
 
     independent = config.norm not in ROWS_SHARE and config.learner in EMBEDS and not adapters
     # What does not fit the memory as bytes does not fit it as so many floats.
-    seen = {config.encoders.get(name) for name in parse_names(config.modalities)}
+    seen = {encoder_name(config, name) for name in parse_names(config.modalities)}
     grows = config.data.stream and "raw" in seen
     return of(module)._replace(
         fast=of(encoded(module)) if independent and not grows else None,

@@ -29,6 +29,7 @@ from experiments.configs import (
     own,
 )
 from fsjax.data.omniglot import PARTS
+from fsjax.data.pool import make_pool
 from fsjax.learners.maml import GradientLearner
 from fsjax.types import Inputs, Support
 
@@ -64,6 +65,50 @@ def test_omniglot_takes_the_splits_of_a_file_and_turns_each_class(folder):
     assert sizes == {"train": 8, "validation": 4, "test": 8}
     assert tables["test"].classes[:3] == ("Tibetan/a", "Tibetan/b", "Tibetan/a/90")
     assert tables["test"].sources["image"].values["image"].shape == (24, 28, 28, 1)
+
+
+@pytest.fixture
+def views(tmp_path):
+    """The config of two pictures and a text of each of four things."""
+    rng, lines = np.random.default_rng(0), []
+    for i in range(4):
+        for view in ("front", "side"):
+            noise = rng.integers(0, 256, (9, 9, 3), np.uint8)
+            Image.fromarray(noise).save(tmp_path / f"{view}{i}.png")
+        lines.append(f"{'ab'[i % 2]},front{i}.png,side{i}.png,words {i}\n")
+    path = tmp_path / "mine.csv"
+    path.write_text("label,front,side,note\n" + "".join(lines))
+    config = own.get_config()
+    config.modalities = "image.front,image.side,text"
+    config.data.path = str(path)
+    return config
+
+
+def test_several_pictures_of_a_thing_are_seen_by_encoders_of_pictures(views):
+    encoders = build.model(views).module.encoders
+    kinds = {name: type(encoder).__name__ for name, encoder in encoders.items()}
+    assert kinds == {"image.front": "Conv4", "image.side": "Conv4", "text": "CharNgrams"}
+
+
+def test_several_pictures_of_a_thing_are_warped_each(views):
+    views.train.update(ways=2, shots=1, queries=1, drop=0.0)
+    pool, seen = make_pool(build.read(views)), []
+    for amount in (0.0, 0.1):
+        views.train.warp = amount
+        task = dealer.first_task(dealer.training_tasks(views, pool)(jax.random.key(0)))
+        seen.append(task.query.values)
+    changed = {name for name in seen[0] if (seen[0][name] != seen[1][name]).any()}
+    assert changed == {"image.front", "image.side"}
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "said"),
+    [("front", "front", r"shape \[32, 32, 3\]"), ("words", "note", r"shape \[64\] and type int32")],
+)
+def test_a_modality_whose_encoder_nothing_says_is_told_with_the_mend(views, name, column, said):
+    views.modalities, views.data.columns = name, f"{name}:{column}"
+    with pytest.raises(ValueError, match=rf"{name} has rows of {said}.*image\.{name}:COLUMN"):
+        build.read(views)
 
 
 def test_data_that_are_not_here_are_looked_for_in_the_folder_of_the_variable(folder, monkeypatch):
