@@ -25,21 +25,24 @@ def pairs(names: Sequence[str]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(compared))
 
 
-def compare(names: Sequence[str], config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
+def compare(
+    names: Sequence[str], config: ConfigDict, workdir: Path, trained_in: Path | None = None
+) -> list[dict[str, Any]]:
     """Paired differences in accuracy on the same episodes.
 
     Args:
       names: of models, compared as `pairs` says, and every fusion with the best modality alone, by
         validation.
       config: of the run.
-      workdir: of the run.
+      workdir: where the figures of episodes lie.
+      trained_in: work directory of the run, if that is another.
 
     Returns:
       Lines of results.jsonl.
     """
     compared = pairs(names)
     if alone := [name for name in names if name in parse_names(config.modalities)]:
-        best = max(alone, key=partial(_validated, workdir))
+        best = max(alone, key=partial(_validated, trained_in or workdir))
         fused = [name for name in names[1:] if name.split("+")[0] in build.FUSIONS]
         compared += [pair for name in fused if (pair := (name, best)) not in compared]
     lines = []

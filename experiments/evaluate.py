@@ -4,11 +4,15 @@
         [--episodes N] [--models NAME ...] [--shared-groups] [--calibrate] [--risk SHARE]
         [--unknown N]
         [--missing RATES] [--patterns SUPPORT>QUERY] [--corrupt MODALITY:HOW:LEVEL]
+        [--data KEY=VALUE ... --out DIR]
 
-Results are added to the run's results.jsonl, and the report is made again.
+Results are added to the run's results.jsonl, and the report is made again. With --data they are of
+other data, as in --data name=csv path=other.csv (keys of config.data), all of whose classes are
+tested unless splits are named, and results and report go to the folder --out.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from experiments import (
     compiled,
     conditions,
     devices,
+    elsewhere,
     fitting,
     jobs,
     lock,
@@ -56,15 +61,20 @@ def load_config(workdir: str | Path) -> ConfigDict:
 
 
 def evaluate_run(
-    workdir: str | Path, trained: ConfigDict, asked: ConfigDict, models: Sequence[str] = ()
+    workdir: str | Path,
+    trained: ConfigDict,
+    asked: ConfigDict,
+    models: Sequence[str] = (),
+    out: str | Path | None = None,
 ) -> list[dict[str, Any]]:
     """Restores models of a run and evaluates them in the settings of another config.
 
     Args:
       workdir: of the run.
       trained: its config.
-      asked: the same with other values of `test` or `apart`.
+      asked: the same with other values of `test` or `apart`, or with other data.
       models: names; all of the run if there are none.
+      out: folder of the results on other data; the run's own otherwise.
 
     Returns:
       The lines that were added to results.jsonl.
@@ -72,21 +82,32 @@ def evaluate_run(
     Raises:
       ValueError: if a model is not of the run or was not trained, a number is impossible, a class
         is too small, or another job uses the directory.
-      SystemExit: if the directory cannot be written.
+      SystemExit: if the directory cannot be written, or the other holds another run.
     """
     workdir = Path(workdir)
     with lock.held(workdir):
-        return _evaluate(workdir, trained, asked, models)
+        if out is None:
+            return _evaluate(workdir, trained, asked, models, workdir)
+        with lock.held(Path(out)):
+            noted = trained.copy_and_resolve_references()
+            noted.data = asked.data
+            results.open_workdir(Path(out), results.plain(noted))
+            return _evaluate(workdir, trained, asked, models, Path(out))
 
 
 def _evaluate(
-    workdir: Path, trained: ConfigDict, asked: ConfigDict, models: Sequence[str]
+    workdir: Path, trained: ConfigDict, asked: ConfigDict, models: Sequence[str], out: Path
 ) -> list[dict[str, Any]]:
     names = list(build.models(trained))
     for name in models:
         check_name(names, name, "--models")
     chosen = [name for name in names if name in (models or names)]
-    data = build.seen_by_models(trained, build.prepared(asked, chosen))
+    if out == workdir:
+        data = build.prepared(asked, chosen)
+    else:
+        data = elsewhere.prepared(trained, asked, chosen)
+        print(elsewhere.told_twice(data), file=sys.stderr, end="")
+    data = build.seen_by_models(trained, data)
     pools = {
         split: devices.everywhere(asked, make_pool(part)) for split, part in data.tables.items()
     }
@@ -96,12 +117,12 @@ def _evaluate(
         params = fitting.trained_params(job, workdir / "models" / name)
         params = jobs.chosen(job, params, pools["validation"])
         scored = scoring.Scored(name, build.models(asked)[name], job.model, params, pools)
-        plain = scoring.test(scored, workdir)
-        lines += plain + conditions.test(scored, plain, workdir)
-    lines += comparing.compare(chosen, asked, workdir)
-    lines += conditions.compare(chosen, asked, lines, workdir)
-    results.append_new(workdir / "results.jsonl", lines)
-    report.write_report([workdir], workdir / "report.html")
+        plain = scoring.test(scored, out)
+        lines += plain + conditions.test(scored, plain, out)
+    lines += comparing.compare(chosen, asked, out, workdir)
+    lines += conditions.compare(chosen, asked, lines, out)
+    results.append_new(out / "results.jsonl", lines)
+    report.write_report([out], out / "report.html")
     return lines
 
 
@@ -136,19 +157,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--missing", default="", help="rates, as in 0.0,0.5 or 0.5>0.0")
     parser.add_argument("--patterns", default="", help="support>query, as in text>image,image>text")
     parser.add_argument("--corrupt", default="", help="as in image:noise:1.0,audio:babble:0")
+    parser.add_argument("--data", nargs="+", metavar="KEY=VALUE", default=(), help="other data")
+    parser.add_argument("--out", type=as_path, help="folder of the results on other data")
     args = parser.parse_args(argv)
     compiled.keep()
     try:
         trained = load_config(args.workdir)
         devices.cores_as_devices(trained)
-        asked = trained.copy_and_resolve_references()
+        if bool(args.data) != bool(args.out):
+            raise ValueError("--data and --out go together: other data, and where results go")
+        if args.out and args.out.resolve() == args.workdir.resolve():
+            raise ValueError(f"--out {args.out} is the folder of the run: name another")
+        asked = elsewhere.config_of(trained, args.data) if args.data else trained
+        asked = asked.copy_and_resolve_references()
         for key in ("settings", "queries", "episodes"):
             if (given := getattr(args, key)) is not None:
                 asked.test[key] = given
         asked.test.update(calibrate=args.calibrate, unknown=args.unknown, risk=args.risk)
         asked.test.update(missing=args.missing, patterns=args.patterns, corrupt=args.corrupt)
         asked.apart = asked.apart and not args.shared_groups
-        lines = evaluate_run(args.workdir, trained, asked, args.models)
+        lines = evaluate_run(args.workdir, trained, asked, args.models, args.out)
     except (ValueError, OSError, ImportError) as error:
         raise SystemExit(f"{parser.prog}: {error}") from error
     print(tables.table(lines))

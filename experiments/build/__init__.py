@@ -5,8 +5,10 @@ from experiments.build.data import (
     SPLITS,
     Data,
     base_tables,
+    check_parts,
     prepared,
     seen_by_models,
+    split,
     tables,
 )
 from experiments.build.distilling import MATCHES, Teacher
@@ -85,6 +87,7 @@ __all__ = [
     "base",
     "base_tables",
     "block",
+    "check_parts",
     "distance",
     "embed_all",
     "encoder_name",
@@ -99,6 +102,7 @@ __all__ = [
     "prepared",
     "read",
     "seen_by_models",
+    "split",
     "tables",
     "training",
 ]

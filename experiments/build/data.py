@@ -21,6 +21,7 @@ SPLITS = {
     "digest": splits.split_by_digest,
     "halves": partial(splits.split_by_rank, fractions=_HALVES),
     "alphabet": omniglot.split_by_alphabet,
+    "all": lambda classes: {"train": (), "validation": (), "test": tuple(classes)},
 }
 HELD_OUT = ("validation", "test")
 
@@ -53,22 +54,14 @@ def prepared(config: ConfigDict, names: Collection[str] = ()) -> Data:
     check_numbers(config, names)
     frozen = encoders(config)
     whole = read(config)
-    parts = _parts(config, whole)
-    asked = episode_settings(config)
-    # There a temperature is chosen, and what each modality alone is worth.
-    if config.test.calibrate or config.test.risk or config.test.missing:
-        asked["validation"] += asked["test"]
-    for split, settings in asked.items():
-        for one in settings:
-            more = config.test.unknown if split == "test" else 0
-            _check(config, split, parts[split], one | {"ways": one["ways"] + more})
-    check_conditions(config, parts["test"])
+    parts = split(config, whole)
+    check_parts(config, parts)
     # Embedded before they are split, rows are the same to the cache in whatever split they are.
-    parts = _parts(config, embedded(whole, frozen)) if frozen else parts
+    parts = split(config, embedded(whole, frozen)) if frozen else parts
     scales = table.scales(parts["train"], _standardised(config))
-    parts = {split: table.standardise(part, scales) for split, part in parts.items()}
+    parts = {name: table.standardise(part, scales) for name, part in parts.items()}
     if config.data.stream:
-        parts = {split: pool.on_host(part) for split, part in parts.items()}
+        parts = {name: pool.on_host(part) for name, part in parts.items()}
     sources = whole.sources.values()
     read_as = {
         name: jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
@@ -78,13 +71,31 @@ def prepared(config: ConfigDict, names: Collection[str] = ()) -> Data:
     return Data(parts, read_as, scales)
 
 
-def _parts(config: ConfigDict, whole: table.Table) -> dict[str, table.Table]:
+def check_parts(config: ConfigDict, parts: Mapping[str, table.Table]) -> None:
+    """Checks that there are the classes and rows that the episodes of these splits ask for.
+
+    Raises:
+      ValueError: if a class is too small, or not seen as the conditions of the tests want it.
+    """
+    asked = episode_settings(config)
+    # There a temperature is chosen, and what each modality alone is worth.
+    if config.test.calibrate or config.test.risk or config.test.missing:
+        asked["validation"] += asked["test"]
+    for name, part in parts.items():
+        for one in asked[name]:
+            more = config.test.unknown if name == "test" else 0
+            _check(config, name, part, one | {"ways": one["ways"] + more})
+    check_conditions(config, parts["test"])
+
+
+def split(config: ConfigDict, whole: table.Table) -> dict[str, table.Table]:
+    """Split -> its classes, by what a config says of data."""
     parts = {
-        split: table.take_classes(whole, names)
-        for split, names in _splits(config.data, whole.classes).items()
+        name: table.take_classes(whole, classes)
+        for name, classes in _splits(config.data, whole.classes).items()
     }
     if config.data.rotations:
-        parts = {split: omniglot.with_rotations(part) for split, part in parts.items()}
+        parts = {name: omniglot.with_rotations(part) for name, part in parts.items()}
     if config.data.reflections:
         parts["train"] = omniglot.with_reflections(parts["train"])
     return parts
