@@ -41,6 +41,16 @@ HEADS: dict[str, Callable[[ConfigDict], Head]] = {
 }
 # Heads that know what to say of a class of no rows.
 UNCERTAIN = ("predictive",)
+# Heads whose task keeps support rows or counts them, and so is no classifier that can be learned.
+OF_SUPPORT = (
+    "matching",
+    "full_context",
+    "predictive",
+    "mahalanobis",
+    "soft_kmeans",
+    "propagation",
+    "triangular",
+)
 LOSSES = {"cross_entropy": losses.cross_entropy, "squared_error": losses.squared_error}
 # Heads that look at every pair of rows, so that drawing episodes is the smaller part.
 OF_PAIRS = ("triangular",)

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from experiments.build.distilling import Teacher, distilled
 from experiments.build.generating import by_triplets, generated, ranked
 from experiments.build.generation import imputation
-from experiments.build.heads import LATE, LOSSES, head
+from experiments.build.heads import HEADS, LATE, LOSSES, OF_SUPPORT, head
 from experiments.build.learners import AS_METRIC, EMBEDS, GENERATE, LEARNERS, TUNED
 from experiments.build.networks import computed, embed_all
 from experiments.build.parts import DISTILLATION, SPREADS, TRAIN_SPREAD, Model
@@ -166,6 +166,12 @@ def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:
         raise ValueError(
             "config.objective='supervised' learns classes of features that are fused, which "
             f"config.fusion={config.fusion!r} keeps apart: take another fusion"
+        )
+    if config.head in OF_SUPPORT:
+        others = ", ".join(name for name in HEADS if name not in OF_SUPPORT)
+        raise ValueError(
+            "config.objective='supervised' learns a classifier of all training classes, and "
+            f"config.head={config.head!r} has none without support rows: take one of {others}"
         )
     network, classifier = model.network, head(config)
     sample = training_rows(config, train)
