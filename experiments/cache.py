@@ -100,9 +100,10 @@ def _read(path: Path, rows: np.ndarray | Stored) -> np.ndarray | None:
     """The features of rows as kept, or None if they are absent or damaged."""
     try:
         found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except Exception:  # damaged bytes make a decoder raise almost anything
         return None
-    return found if found.ndim == 2 and len(found) == len(rows) else None
+    whole = found.dtype == np.float32 and found.ndim == 2 and len(found) == len(rows)
+    return found if whole and found.size else None
 
 
 def _write(path: Path, found: np.ndarray) -> None:

@@ -1,5 +1,7 @@
 """Features of frozen encoders: computed once, from where it was, whatever becomes of files."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -60,7 +62,20 @@ def test_what_was_killed_goes_on_where_it_was():
     assert embed.asked == [2]
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00 and no more"])
+def flipped(place):
+    """Features of four rows as they are kept, but for a bit of the header."""
+    file = io.BytesIO()
+    np.save(file, np.zeros((4, 1), np.float32))
+    kept = bytearray(file.getvalue())
+    kept[place] ^= 1
+    return bytes(kept)
+
+
+DAMAGES = [b"", b"\x93NUMPY\x01\x00 and no more", b"PK\x03\x04 and no more"]
+DAMAGES += [flipped(65), flipped(68)]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_made_again(folder, damage):
     embed = Counted()
     cache.features(encoder(embed), numbers())
