@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 from absl import logging
@@ -108,7 +109,7 @@ def _read(path: Path, rows: np.ndarray | Stored) -> np.ndarray | None:
 
 def _write(path: Path, found: np.ndarray) -> None:
     """Writes a file that is whole whenever it is there, if the folder can be written."""
-    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished = path.with_suffix(f".{uuid4().hex}")  # processes of containers have equal numbers
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished.open("wb") as file:

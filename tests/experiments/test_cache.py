@@ -1,6 +1,7 @@
 """Features of frozen encoders: computed once, from where it was, whatever becomes of files."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -86,6 +87,29 @@ def test_a_damaged_file_is_made_again(folder, damage):
     cut = np.load(one)[:-1]
     np.save(one, cut)
     np.testing.assert_array_equal(cache.features(encoder(embed), numbers()), 2.0 * numbers())
+
+
+def test_processes_of_one_number_as_in_containers_do_not_share_a_file(monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    file = io.BytesIO()
+    np.save(file, Counted()(numbers(4)))
+    content = file.getvalue()
+
+    def killed(file, found):
+        file.write(content[:-12])
+        raise KeyboardInterrupt
+
+    def disturbed(file, found):
+        file.write(content[:-4])
+        file.flush()
+        monkeypatch.setattr(np, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            cache.features(encoder(Counted()), numbers(4))
+        file.write(content[-4:])
+
+    monkeypatch.setattr(np, "save", disturbed)
+    cache.features(encoder(Counted()), numbers(4))
+    np.testing.assert_array_equal(cache.features(encoder(Counted()), numbers(4)), 2.0 * numbers(4))
 
 
 def test_features_are_computed_where_none_can_be_kept(tmp_path, monkeypatch):
