@@ -4,7 +4,8 @@
         --config.data.path=FILE
 
 All classes of the data are tested, as nothing is learned from any; config.test says with how many
-ways, shots, queries and episodes. A description with as many features as the rows have (those of
+ways, shots, queries and episodes. Rows that lack a modality are padding to what sees it alone, or
+queries at which it can only guess. A description with as many features as the rows have (those of
 `conse` and of `minilm` share a space) also tells queries apart without a shot.
 """
 
@@ -16,10 +17,12 @@ from ml_collections import ConfigDict
 
 from experiments import build, command, dealer, jobs
 from experiments.cache import embedded
+from experiments.names import parse_names
 from fsjax.data.pool import make_pool
 from fsjax.evaluation.episodic import evaluate
 from fsjax.evaluation.figures import accuracy
 from fsjax.evaluation.intervals import Interval, mean_ci95
+from fsjax.learners.sighted import sighted
 from fsjax.learners.zero_shot import nearest_description
 from fsjax.types import Learner, Params, Pool
 
@@ -40,6 +43,7 @@ def nearest_centroid(config: ConfigDict, pool: Pool) -> Mapping[tuple[int, int],
     variant = build.models(untrained)["raw"]
     job = jobs.prepare(variant, pool)
     learner, rows = jobs.prepared(job.model, job.state.params, pool)
+    learner = sighted(learner, parse_names(variant.modalities))
     return {
         (setting["ways"], setting["shots"]): _accuracy(
             learner, job.state.params, variant, rows, setting
@@ -62,9 +66,10 @@ def zero_shot(config: ConfigDict, pool: Pool) -> Mapping[tuple[str, str, int], I
     ]
     settings = {setting["ways"]: setting for setting in dealer.episode_settings(config)["test"]}
     return {
-        (name, side, ways): _accuracy(nearest_description(name, side), {}, config, pool, setting)
+        (name, side, ways): _accuracy(learner, {}, config, pool, setting)
         for ways, setting in settings.items()
         for name, side in like
+        for learner in [sighted(nearest_description(name, side), [name], [side])]
     }
 
 

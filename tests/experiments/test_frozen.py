@@ -51,3 +51,24 @@ def test_descriptions_in_the_space_of_the_rows_tell_classes_apart_without_a_shot
         ("x", "good", 5): 1.0,
         ("x", "opposite", 5): 0.0,
     }
+
+
+def test_rows_that_lack_the_modality_are_padding_or_guesses_whatever_stands_there(config):
+    pool = all_classes(config)
+    rows = pool.sources["rows"]
+    seen = jnp.arange(24) % 4 > 0
+    described = Inputs({"own": jnp.eye(6)}, {"own": jnp.ones(6)})
+
+    def accuracies(blank):
+        values = {"x": jnp.where(seen[:, None], rows.inputs.values["x"], blank)}
+        inputs = Inputs(values, {"x": seen.astype(jnp.float32)})
+        some = pool._replace(sources={"rows": rows._replace(inputs=inputs)}, side=described)
+        (centroid,), (told,) = (f(config, some).values() for f in (nearest_centroid, zero_shot))
+        return centroid.mean, told.mean
+
+    # Of the four rows of a class one is not seen: where it asks, there is a guess among five, and
+    # where it is the only support row, its class is no answer.
+    centroid, told = accuracies(-jnp.eye(6)[0])
+    assert told == pytest.approx(0.75 + 0.25 / 5, abs=0.05)
+    assert centroid == pytest.approx(0.75 * (2 / 3 + 1 / 3 / 5), abs=0.05)
+    assert accuracies(jnp.nan) == (centroid, told)
