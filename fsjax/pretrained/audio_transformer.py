@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fsjax.pretrained.encoder import Pretrained, check_waves, digest, in_batches
+from fsjax.pretrained.encoder import Pretrained, check_waves, digest, in_batches, until_its_end
 from fsjax.pretrained.hub import WEIGHTS, hub_config, hub_folder, hub_weights
 from fsjax.pretrained.naming import Path, named_params, shapes_of
 from fsjax.pretrained.transformer import stack
@@ -137,6 +137,9 @@ def _triangles(bands: int) -> np.ndarray:
 def ast() -> Pretrained:
     """Features of sounds by AST (Gong et al. 2021, https://arxiv.org/abs/2104.01778).
 
+    A sound that ends before its row does is followed by nothing, as where it was published, and
+    not by silence.
+
     Returns:
       Waves [N, samples] at 16 kHz, floats in -1..1 or int16 -> [N, D].
 
@@ -154,8 +157,10 @@ def ast() -> Pretrained:
         waves = check_waves(waves, "ast", RATE, WINDOW)
 
         def heard(some: np.ndarray) -> np.ndarray:
-            return forward(np.stack([filter_bank(wave, **sizes) for wave in some]))
+            ended = (until_its_end(wave, least=WINDOW) for wave in some)
+            return forward(np.stack([filter_bank(wave, **sizes) for wave in ended]))
 
         return in_batches(heard, waves, batch=4)
 
-    return Pretrained("ast", digest(folder / WEIGHTS, **module.settings), "audio", embed, RATE)
+    key = digest(folder / WEIGHTS, until_its_end=True, **module.settings)
+    return Pretrained("ast", key, "audio", embed, RATE)

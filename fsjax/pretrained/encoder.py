@@ -91,6 +91,16 @@ def check_waves(waves: np.ndarray, name: str, rate: int, least: int = 1) -> np.n
     return waves.astype(np.float32) / (32768 if waves.dtype == np.int16 else 1)
 
 
+def until_its_end(wave: np.ndarray, *, least: int = 1) -> np.ndarray:
+    """A wave without the zeros with which its row is filled up.
+
+    Args:
+      wave: [samples].
+      least: samples that are kept, zeros or not.
+    """
+    return wave[: max([least, *(np.flatnonzero(wave)[-1:] + 1)])]
+
+
 def in_batches(apply: Callable[..., np.ndarray], *rows: np.ndarray, batch: int) -> np.ndarray:
     """What a compiled function makes of rows, in batches of one shape; the last is filled up.
 

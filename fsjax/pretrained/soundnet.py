@@ -6,7 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from fsjax.pretrained.efficientnet import FixedNorm
-from fsjax.pretrained.encoder import Pretrained, check_waves, digest, in_batches, package_file
+from fsjax.pretrained.encoder import (
+    Pretrained,
+    check_waves,
+    digest,
+    in_batches,
+    package_file,
+    until_its_end,
+)
 from fsjax.pretrained.naming import Path, named_params, shapes_of
 from fsjax.pretrained.npy import read_npy
 from fsjax.types import Array, Params
@@ -108,5 +115,4 @@ def soundnet(*, layers: int = 6) -> Pretrained:
 
 def _filled(wave: np.ndarray) -> np.ndarray:
     """A wave again and again, without the zeros at its end: a second at least."""
-    last = np.flatnonzero(wave)[-1:]
-    return np.resize(wave[: last[0] + 1] if len(last) else wave, max(len(wave), RATE))
+    return np.resize(until_its_end(wave), max(len(wave), RATE))

@@ -91,6 +91,9 @@ def test_waves_are_embedded_through_the_folder_that_is_named(folder, monkeypatch
         with pytest.raises(ValueError, match=r"ast embeds waves \[N, samples\] at 16000 Hz"):
             made.embed(bad)
     assert read_for(made, 0.5) == jax.ShapeDtypeStruct((8000,), np.int16)
+    short = np.where(np.arange(5000) < 2000, WAVES, 0)
+    np.testing.assert_allclose(made.embed(short), made.embed(WAVES[:, :2000]), atol=1e-5)
+    assert np.isfinite(made.embed(np.zeros((1, 2000), np.int16))).all()
     quiet = np.rint(4096 * WAVES).astype(np.int16)
     np.testing.assert_allclose(made.embed(quiet), made.embed(quiet / 32768), atol=1e-5)
 
