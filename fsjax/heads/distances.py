@@ -3,14 +3,14 @@
 import chex
 import jax.numpy as jnp
 
-from fsjax.heads.product import product
+from fsjax.heads.product import product, wide
 from fsjax.types import Array
 
 
 def squared_euclidean(a: Array, b: Array) -> Array:
     """Squared Euclidean distances: a [Q, D], b [W, D] -> [Q, W]."""
     chex.assert_rank([a, b], 2)
-    return jnp.square(a[:, None] - b).sum(-1)
+    return jnp.square(wide(a)[:, None] - wide(b)).sum(-1)
 
 
 def euclidean(a: Array, b: Array) -> Array:
@@ -32,5 +32,6 @@ def _safe_sqrt(x: Array) -> Array:
 
 def unit(x: Array) -> Array:
     """Rows at length one, zero rows as they are: [B, D] -> [B, D]."""
+    x = wide(x)
     norm = _safe_sqrt(jnp.square(x).sum(-1, keepdims=True))
     return x / jnp.where(norm > 0, norm, 1.0)

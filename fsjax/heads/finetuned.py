@@ -9,7 +9,7 @@ import optax
 from fsjax.heads.distances import cosine as cosine_distance
 from fsjax.heads.distances import unit
 from fsjax.heads.linear import mean_power, row_weights, with_ones
-from fsjax.heads.product import product
+from fsjax.heads.product import product, wide
 from fsjax.heads.prototype import class_means
 from fsjax.types import Array, Head
 
@@ -38,7 +38,7 @@ def linear(*, steps: int = 100, rate: float = 1.0, decay: float = 1e-3) -> Head:
         return product(with_ones(z), weights)
 
     def fit(params, z, y):
-        start = jnp.zeros_like(z, jnp.result_type(z, y), (z.shape[1] + 1, y.shape[1]))
+        start = jnp.zeros_like(z, jnp.result_type(wide(z), y), (z.shape[1] + 1, y.shape[1]))
         size = rate / mean_power(with_ones(z), y)
         return _descend(logits, start, z, y, steps=steps, rate=size, decay=decay)
 

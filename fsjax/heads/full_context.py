@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from fsjax.heads.distances import cosine
 from fsjax.heads.matching import attention_logits
+from fsjax.heads.product import wide
 from fsjax.types import Array, Head
 
 
@@ -18,7 +19,7 @@ class _Support(nn.Module):
     @nn.compact
     def __call__(self, z: Array, given: Array) -> Array:
         """z [S, D], given [S] -> [S, D]."""
-        z = _wide(z)
+        z = wide(z)
         forward = _run(nn.OptimizedLSTMCell(z.shape[-1], name="forward"), z, given)
         backward = _run(nn.OptimizedLSTMCell(z.shape[-1], name="backward"), z[::-1], given[::-1])
         return z + forward + backward[::-1]
@@ -32,7 +33,7 @@ class _Query(nn.Module):
     @nn.compact
     def __call__(self, z: Array, support: Array, given: Array) -> Array:
         """z [Q, D], support [S, D], given [S] -> [Q, D]."""
-        z = _wide(z)
+        z = wide(z)
 
         def step(cell: nn.Module, carry: tuple[Array, Array], _: None) -> tuple[Any, None]:
             c, h = carry
@@ -70,7 +71,7 @@ def full_context(*, steps: int = 3, scale: float = 10.0) -> Head:
         return {
             "support": of_support.init(keys[0], z, given)["params"],
             "query": of_query.init(keys[1], z, z, given)["params"],
-            "log_scale": jnp.log(jnp.asarray(scale, z.dtype)),
+            "log_scale": jnp.log(jnp.asarray(scale, wide(z).dtype)),
         }
 
     def fit(params, z, y):
@@ -82,11 +83,6 @@ def full_context(*, steps: int = 3, scale: float = 10.0) -> Head:
         return attention_logits((1.0 - cosine(z, support)) * jnp.exp(params["log_scale"]), y)
 
     return Head(init, fit, score)
-
-
-def _wide(z: Array) -> Array:
-    """In float32 at least, as what a cell of such parameters carries."""
-    return z.astype(jnp.promote_types(z.dtype, jnp.float32))
 
 
 def _run(cell: nn.Module, z: Array, given: Array) -> Array:

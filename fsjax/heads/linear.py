@@ -6,7 +6,7 @@ import chex
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_factor, cho_solve
 
-from fsjax.heads.product import product
+from fsjax.heads.product import product, wide
 from fsjax.types import Array, Key, Params
 
 
@@ -24,7 +24,8 @@ def with_ones(z: Array) -> Array:
 def mean_power(z: Array, y: Array) -> Array:
     """Mean squared norm of the rows that count, one if it is zero: z [S, D], y [S, W] -> []."""
     weight = row_weights(y)
-    power = (weight * jnp.square(z)).sum() / jnp.maximum(weight.sum(), jnp.finfo(z.dtype).tiny)
+    total = (weight * jnp.square(wide(z))).sum()
+    power = total / jnp.maximum(weight.sum(), jnp.finfo(z.dtype).tiny)
     return jnp.where(power > 0, power, 1.0)
 
 
@@ -40,7 +41,7 @@ def init_penalty_and_scale(penalty: float, scale: float) -> Callable[[Key, Array
     def init(key: Key, z: Array, y: Array) -> Params:
         return {
             "log_penalty": jnp.log(penalty * mean_power(z, y)),
-            "log_scale": jnp.log(jnp.asarray(scale, z.dtype)),
+            "log_scale": jnp.log(jnp.asarray(scale, wide(z).dtype)),
         }
 
     return init

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from fsjax.heads.distances import cosine
+from fsjax.heads.product import wide
 from fsjax.types import Array, Head
 
 
@@ -27,7 +28,7 @@ def matching(*, scale: float = 10.0) -> Head:
         raise ValueError(f"the scale must be positive, got {scale}")
 
     def init(key, z, y):
-        return {"log_scale": jnp.log(jnp.asarray(scale, z.dtype))}
+        return {"log_scale": jnp.log(jnp.asarray(scale, wide(z).dtype))}
 
     def fit(params, z, y):
         chex.assert_rank(y, 2)

@@ -37,8 +37,8 @@ def soft_kmeans(
         total, count = task
         means, seen = total / jnp.where(count > 0, count, 1.0), (count > 0).T
         for _ in range(steps):
-            scores = jnp.where(seen, nearest.score(params, means, z), jnp.finfo(z.dtype).min)
-            share = jax.nn.softmax(scores) * seen
+            scores = nearest.score(params, means, z)
+            share = jax.nn.softmax(jnp.where(seen, scores, jnp.finfo(scores.dtype).min)) * seen
             means = (total + product(share.T, z)) / jnp.maximum(count + share.sum(0)[:, None], 1e-9)
         return nearest.score(params, means, z)
 

@@ -77,6 +77,6 @@ def triangular(module: nn.Module | None = None, *, temperature: float = 0.1) -> 
         support, y = task
         total = y.sum(0)
         mean = relate(params, z, support) @ y / jnp.where(total > 0, total, 1.0)
-        return jnp.where(total > 0, mean, jnp.finfo(z.dtype).min / 2)
+        return jnp.where(total > 0, mean, jnp.finfo(mean.dtype).min / 2)
 
     return RelationHead(init, fit, score, relate)

@@ -128,6 +128,17 @@ def test_labels_and_features_of_any_type_are_taken(head, labels, features):
     assert logits.shape == (5, 3) and jnp.issubdtype(logits.dtype, jnp.floating)
 
 
+def test_features_of_half_precision_are_compared_in_single(head):
+    _, head, _, compiled = head
+    z, y = support(4, soft=False)
+    half = [(300 * x).astype(np.float16) for x in (z, queries(4))]
+    single = [x.astype(np.float32) for x in half]
+    params = jax.jit(head.init)(KEY, half[0], y)
+    assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(params))
+    ours, expected = (compiled(params, z, y, asked) for z, asked in (half, single))
+    assert_close(ours, expected)
+
+
 def test_a_class_without_rows_changes_nothing_of_the_others(head):
     _, head, _, compiled = head
     z, y = support(4, soft=True)
