@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fsjax.episodes import flat
 from fsjax.types import Array, Episode, Inputs, Key, Pool, Source, Support
@@ -59,8 +60,9 @@ def draw_apart(
 
 def _draw(u: Array, chosen: Array, count: int) -> Places:
     # top_k and not a sort: XLA compiles it several times faster.
-    largest, place = jax.lax.top_k(jnp.where(chosen, u, -1.0), count)
-    return Places(place, largest >= 0)
+    largest, place = jax.lax.top_k(jnp.where(chosen, u, -1.0), min(count, len(u)))
+    beyond = (0, max(count - len(u), 0))
+    return Places(jnp.pad(place, beyond), jnp.pad(largest >= 0, beyond))
 
 
 def _draw_subset(u: Array, size: Array, low: int, high: Array) -> Array:
@@ -116,11 +118,16 @@ def sample_episode(
 
     Returns:
       The episode: S = W * high support rows and Q = W * queries query rows, class by class.
+
+    Raises:
+      ValueError: if the pool has fewer classes than ways.
     """
     key_classes, key_rows, key_shots = jax.random.split(key, 3)
     num_classes = next(iter(pool.sources.values())).count.shape[0]
+    if ways > num_classes:
+        raise ValueError(f"{ways} ways asked of a pool of {num_classes} classes; ask for fewer")
     classes = jax.lax.top_k(jax.random.uniform(key_classes, (num_classes,)), ways)[1]
-    low, high = (shots, shots) if isinstance(shots, int) else shots
+    low, high = (shots, shots) if np.ndim(shots) == 0 else shots
 
     # By name: a dictionary that has been through jit comes back in that order.
     sources = [pool.sources[name] for name in sorted(pool.sources)]

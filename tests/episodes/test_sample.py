@@ -156,6 +156,19 @@ def test_rows_that_a_class_lacks_are_padding(draw, shared, support, query):
     assert all(len(set(r[t])) == t.sum() for r, t in zip(rows, there, strict=True))
 
 
+@pytest.mark.parametrize("draw", [draw_rows, draw_apart])
+def test_more_rows_than_any_class_has_are_padding_too(draw):
+    found = dealt(POOL, 2, ways=2, shots=np.int64(12), queries=10, draw=draw)
+    assert found.support.labels.shape == (2, 24, 2) and found.targets.shape == (2, 20, 2)
+    counts = np.concatenate([found.support.labels, found.targets], 1).sum(1)
+    assert 0 < counts.max() <= max(map(max, SIZES.values()))
+
+
+def test_more_ways_than_classes_are_refused():
+    with pytest.raises(ValueError, match="6 ways asked of a pool of 5 classes"):
+        sample_episode(jax.random.key(0), POOL, ways=6, shots=1, queries=1)
+
+
 def test_a_batch_of_tasks_is_an_episode_for_each_split_key_with_and_without_jit(episodes):
     options = {"tasks": EPISODES, "ways": WAYS, "shots": (1, SHOTS), "queries": QUERIES}
     jax.tree.map(
