@@ -4,6 +4,7 @@ A way to corrupt takes (key, values [B, ...], present [B], level []) and returns
 type; levels may be traced, so that one program serves all of them.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -62,7 +63,7 @@ def corrupt(
 def add_noise(key: Key, x: Array, present: Array, level: Array) -> Array:
     """Normal noise of `level` standard deviations of the modality, over all values of the rows."""
     rows = _rows(present, x)
-    count = jnp.maximum(present.sum(), 1) * x[0].size
+    count = jnp.maximum(present.sum(), 1) * math.prod(x.shape[1:])
     wide = x.astype(jnp.float32)
     mean = jnp.where(rows, wide, 0.0).sum() / count
     variance = jnp.where(rows, jnp.square(wide - mean), 0.0).sum() / count
@@ -85,12 +86,12 @@ def occlude(key: Key, x: Array, present: Array, level: Array) -> Array:
 
     Args:
       key: a random key.
-      x: [B, H, W, C].
+      x: [B, H, W, C] or [B, H, W].
       present: [B], ignored.
       level: 0..1.
 
     Returns:
-      [B, H, W, C] of the same type.
+      The same shape and type.
     """
     del present
     sides = jnp.array(x.shape[1:3])
@@ -101,7 +102,8 @@ def occlude(key: Key, x: Array, present: Array, level: Array) -> Array:
         distance = jnp.arange(x.shape[1 + axis]) - corners[:, axis, None]
         return (distance >= 0) & (distance < side)
 
-    hidden = within(0)[:, :, None, None] & within(1)[:, None, :, None]
+    hidden = within(0)[:, :, None] & within(1)[:, None]
+    hidden = hidden.reshape(*hidden.shape, *(1,) * (x.ndim - 3))
     return jnp.where(hidden, _like(x, x.astype(jnp.float32).mean((1, 2), keepdims=True)), x)
 
 

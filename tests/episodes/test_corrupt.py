@@ -93,6 +93,18 @@ def test_bytes_of_sound_are_steps_of_decibels_and_one_row_alone_hears_nothing():
     np.testing.assert_array_equal(jitted["add_babble"](KEY, x, alone * 1.0, 0.0), x)
 
 
+def test_a_picture_of_one_channel_needs_no_axis_for_it():
+    x = jnp.asarray(RNG.integers(0, 256, size=(ROWS, 8, 8)), jnp.uint8)
+    expected = jitted["occlude"](KEY, x[..., None], PRESENT, 0.25)[..., 0]
+    np.testing.assert_array_equal(jitted["occlude"](KEY, x, PRESENT, 0.25), expected)
+
+
+@pytest.mark.parametrize("name", jitted)
+def test_no_rows_stay_none(name):
+    x = jnp.zeros((0, 4, 4), jnp.int32)
+    assert jitted[name](KEY, x, jnp.zeros(0), 0.5).shape == x.shape
+
+
 @pytest.mark.parametrize("name", ["add_noise", "add_babble"])
 def test_values_of_half_precision_are_corrupted_as_those_of_single(name):
     x = (150.0 + 40.0 * normal(ROWS, 50, 32)).astype(jnp.float16)
