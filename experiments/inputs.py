@@ -3,7 +3,7 @@ alike, and its parameters are found, without its data.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ class Noted(NamedTuple):
     scales: Mapping[str, Scale]  # of the modalities that are standardised
     rows: Mapping[str, jax.ShapeDtypeStruct]  # modality -> one row
     side: Mapping[str, jax.ShapeDtypeStruct]  # modality -> the description of one class
+    columns: Mapping[str, Sequence[str]]  # modality -> those of the CSV, if it was one
 
 
 def note(workdir: Path, data: build.Data) -> None:
@@ -48,6 +49,7 @@ def _described(data: build.Data) -> dict[str, Any]:
         "scales": {name: [x.tolist() for x in scale] for name, scale in data.scales.items()},
         "rows": each(rows),
         "side": each(train.side),
+        "columns": data.columns,
     }
 
 
@@ -63,7 +65,7 @@ def noted(workdir: Path, config: ConfigDict) -> Noted:
 
     scales = {m: Scale(*map(np.array, x)) for m, x in found.get("scales", {}).items()}
     read, rows, side = (each(found.get(key, {})) for key in ("read", "rows", "side"))
-    return Noted(found["classes"], read, scales, rows, side)
+    return Noted(found["classes"], read, scales, rows, side, found.get("columns", {}))
 
 
 def shapes(inputs: Noted, config: ConfigDict) -> Pool:

@@ -1,6 +1,6 @@
 """Few-shot methods that are ready to adapt: one that needs no training, and those of a run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +34,7 @@ class Method(NamedTuple):
     learner: Learner
     network: Network  # of the learner: rows as it takes them -> features
     params: Callable[[Support], Params]  # those trained, or made from the support set
+    columns: Mapping[str, Sequence[str]] = {}  # modality -> those that a run's CSV had
 
 
 def untrained(kinds: Mapping[str, str], *, features: str = "published") -> Method:
@@ -145,7 +146,8 @@ def of_run(workdir: str | Path, name: str | None = None) -> Method:
     about = f"{name} of {workdir} ({config.learner}, {', '.join(rows)})"
     sizes = inputs.sizes(read)
     sizes = sizes._replace(sample_rate=rate or sizes.sample_rate)
-    return Method(about, sizes, read, embed, fast.learner, fast.network, params)
+    held = {m: known.columns[m] for m in rows if m in known.columns}
+    return Method(about, sizes, read, embed, fast.learner, fast.network, params, held)
 
 
 def _encoder(model: build.Model, params: Params) -> Callable[[Inputs], Inputs]:

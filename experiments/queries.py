@@ -82,8 +82,9 @@ def answer(
       ValueError: if a file is faulty, or does not fit the run; says where and how to mend it.
     """
     labelled, asked = open_sheet(support, labelled=True), open_sheet(query, labelled=False)
-    found = find_modalities(labelled, columns, skip=(LABEL, GROUP))
     method = methods.of_run(workdir, model) if workdir else None
+    found = find_modalities(labelled, columns, skip=(LABEL, GROUP))
+    found = _as_trained(found, labelled, method) if method and not columns else found
     found = _known(found, method, say)
     if method is None:
         check_cells(labelled, found)
@@ -103,6 +104,16 @@ def answer(
         shown = shown or jax.tree.map(lambda x: x[:SHOWN], Inputs(values, present))
     together = Predictions(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
     return Answers(labelled, table, asked, shown, predictor, together)
+
+
+def _as_trained(
+    found: Mapping[str, Modality], sheet: Sheet, method: methods.Method
+) -> dict[str, Modality]:
+    """Modalities, of the columns and in the order that a run has them where the sheet has these."""
+    there = {m: x for m, x in method.columns.items() if set(x) <= set(sheet.header)}
+    ours = find_modalities(sheet, there) if there else {}
+    used = {column for modality in ours.values() for column in modality.columns}
+    return {m: x for m, x in found.items() if not used & set(x.columns)} | ours
 
 
 def _known(

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from experiments.build.conditions import check_conditions
 from experiments.build.numbers import check_numbers
-from experiments.build.reading import encoders, located, read
+from experiments.build.reading import columns, encoders, located, read
 from experiments.cache import embedded
 from experiments.dealer import episode_settings
 from experiments.names import check_name, parse_names, pick
@@ -32,6 +32,7 @@ class Data(NamedTuple):
     tables: dict[str, table.Table]  # by split
     read: Mapping[str, jax.ShapeDtypeStruct]  # modality -> a row as it was read
     scales: Mapping[str, table.Scale]  # of the modalities that are standardised
+    columns: Mapping[str, Sequence[str]] = {}  # modality -> those of a CSV
 
 
 def tables(config: ConfigDict, names: Collection[str] = ()) -> dict[str, table.Table]:
@@ -68,7 +69,7 @@ def prepared(config: ConfigDict, names: Collection[str] = ()) -> Data:
         for source in sources
         for name, x in source.values.items()
     }
-    return Data(parts, read_as, scales)
+    return Data(parts, read_as, scales, columns(config))
 
 
 def check_parts(config: ConfigDict, parts: Mapping[str, table.Table]) -> None:

@@ -18,8 +18,9 @@ from fsjax.data import (
     table,
     tfds,
 )
-from fsjax.data.columns import kind_in
+from fsjax.data.columns import find_modalities, kind_in
 from fsjax.data.emoji import emoji
+from fsjax.data.sheet import open_csv
 from fsjax.data.stored import Stored
 from fsjax.pretrained.audio_transformer import RATE as AST_RATE
 from fsjax.pretrained.soundnet import RATE as SOUNDNET_RATE
@@ -138,6 +139,15 @@ def _check_encoder(config: ConfigDict, name: str, x: np.ndarray | Stored) -> Non
             f"no encoder of them: let its name tell the kind, one of {', '.join(config.encoders)}, "
             f"as in config.data.columns=image.{name}:COLUMN"
         )
+
+
+def columns(config: ConfigDict) -> dict[str, tuple[str, ...]]:
+    """Modality -> the columns that it is read from, of a CSV; of other data nothing."""
+    if config.data.name != "csv":
+        return {}
+    sheet, said = open_csv(located(config.data.path)), parse_pairs(config.data.columns)
+    found = find_modalities(sheet, said, skip=(config.data.label, "group"))
+    return {name: found[name].columns for name in parse_names(config.modalities)}
 
 
 def _text_length(config: ConfigDict) -> int:

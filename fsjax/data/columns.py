@@ -25,17 +25,20 @@ class Modality(NamedTuple):
 
 
 def find_modalities(
-    sheet: Sheet, columns: Mapping[str, str] | None = None, *, skip: Sequence[str] = ()
+    sheet: Sheet,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
+    *,
+    skip: Sequence[str] = (),
 ) -> dict[str, Modality]:
     """Finds out what the columns of a sheet are.
 
     Args:
       sheet: cells; what most of a column's cells hold decides.
-      columns: modality -> its column, or columns of numbers as in "height+width"; others are not
-        read. Without them all are: columns called image, text or audio are that. A column of
-        paths, of images, sounds or series, is a modality called so if it is the only one, and else
-        by its name too, as image.front; the same goes for texts. All columns of numbers are one
-        modality, "tabular".
+      columns: modality -> its column, or columns of numbers as in "height+width" or a sequence;
+        others are not read. Without them all are: columns called image, text or audio are that. A
+        column of paths, of images, sounds or series, is a modality called so if it is the only
+        one, and else by its name too, as image.front; the same goes for texts. All columns of
+        numbers are one modality, "tabular".
       skip: names of columns that are no modality.
 
     Returns:
@@ -73,9 +76,9 @@ def _title(kind: str, column: str, *, alone: bool) -> str:
     return kind if alone or column == kind else f"{kind}.{column}"
 
 
-def _said(sheet: Sheet, name: str, column: str, skip: Sequence[str]) -> Modality:
-    column = column.strip()
-    named = [column] if column in sheet.header else column.split("+")
+def _said(sheet: Sheet, name: str, named: str | Sequence[str], skip: Sequence[str]) -> Modality:
+    if isinstance(named, str):
+        named = [named] if named.strip() in sheet.header else named.split("+")
     columns = tuple(part.strip() for part in named)
     for part in columns:
         if part not in sheet.header or part in skip:
@@ -90,7 +93,7 @@ def _said(sheet: Sheet, name: str, column: str, skip: Sequence[str]) -> Modality
         for part in columns:
             _given(sheet, part)
         return Modality("numbers", columns)
-    return Modality(_kind(sheet, column, name), columns)
+    return Modality(_kind(sheet, columns[0], name), columns)
 
 
 def _given(sheet: Sheet, column: str) -> list[str]:

@@ -47,6 +47,11 @@ def write_rows(path, header, lines):
     return path
 
 
+def read_lines(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))[1:]
+
+
 def things(number, shades=(20, 120, 220)):
     """Rows of label, photo, caption, height, width: told apart by each of them."""
     for k, name in enumerate(CLASSES):
@@ -491,6 +496,17 @@ def test_a_run_predicts_without_its_data(run, capsys):
     jax.tree.map(np.testing.assert_array_equal, method.params(None), expected)
     assert all(row["predicted"] == row["label"] for row in found)
     assert f"concat of {folder / 'work'} (metric, tabular, other)" in capsys.readouterr().err
+
+
+def test_a_run_finds_the_columns_of_its_csv_in_any_order(run, capsys):
+    _, folder, _ = run
+    lines = [[c, b, a, label, 7] for label, a, b, c in read_lines(folder / "support.csv")]
+    write_rows(folder / "swapped.csv", ["c", "b", "a", "label", "more"], lines)
+    of_run = ["--workdir", folder / "work"]
+    said = ask(folder, "query.csv", *of_run, "--columns", "tabular:a+b,other:c")
+    found = ask(folder, "query.csv", *of_run, support="swapped.csv")
+    assert found == said
+    assert "reads tabular from a, b; other from c\n" in capsys.readouterr().err
 
 
 def begin_untrained(config, workdir, modality):
