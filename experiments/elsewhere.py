@@ -68,6 +68,10 @@ def prepared(trained: ConfigDict, asked: ConfigDict, names: Sequence[str]) -> bu
       ValueError: if the data are not as the run's models know them, or too few.
     """
     own = build.prepared(trained, names)
+    if asked.data.name == trained.data.name == "csv" and not asked.data.columns:
+        named = (f"{name}:{'+'.join(columns)}" for name, columns in own.columns.items())
+        asked = asked.copy_and_resolve_references()
+        asked.data.columns = ",".join(named)  # in the order in which the run knows them
     frozen = build.encoders(asked)
     whole = _alike(build.read(asked), own.read, {name for name in own.read if name not in frozen})
     whole = cache.embedded(whole, frozen) if frozen else whole

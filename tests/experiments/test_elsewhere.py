@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import build, elsewhere, evaluate, train
+from experiments.configs import own
 from experiments.runs import read_run
 
 COLUMNS = "columns=image:pictures,tabular:numbers"
@@ -71,6 +72,21 @@ def test_rows_are_scaled_as_those_of_the_run(finished):
         a, b = (x.tables[split].sources["rows"].values["tabular"] for x in (own, there))
         np.testing.assert_array_equal(a, b)
     assert elsewhere.told_twice(there) == ""
+
+
+def test_columns_of_a_csv_are_found_by_their_names(tmp_path):
+    lines = [(f"{k}", 10 * k + i, -k) for k in range(40) for i in range(8)]
+    for file, order in (("mine", (0, 1, 2)), ("other", (0, 2, 1))):
+        header = ["label", "height", "width"]
+        table = [[row[i] for i in order] for row in (header, *lines)]
+        text = "\n".join(",".join(map(str, row)) for row in table)
+        (tmp_path / f"{file}.csv").write_text(text)
+    config = own.get_config()
+    config.update(modalities="tabular", compare="")
+    config.data.path = str(tmp_path / "mine.csv")
+    asked = elsewhere.config_of(config, [f"path={tmp_path / 'other.csv'}"])
+    test = elsewhere.prepared(config, asked, ["predictive"]).tables["test"].sources["rows"]
+    np.testing.assert_array_equal(test.values["tabular"], np.float32([row[1:] for row in lines]))
 
 
 @pytest.mark.parametrize("ours", [(8, 8), (8, 8, 1), (8, 8, 3)])
