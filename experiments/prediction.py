@@ -130,7 +130,7 @@ def _row(x: np.ndarray) -> jax.ShapeDtypeStruct:
 def _check_alike(support: Mapping[str, jax.ShapeDtypeStruct], queries: Inputs) -> None:
     for name, row in support.items():
         x = queries.values[name]
-        if x.shape[1:] != row.shape or x.dtype.kind != row.dtype.kind:
+        if x.shape[1:] != row.shape or row.dtype.kind not in ("f", x.dtype.kind):
             raise ValueError(
                 f"{name} has shape {list(x.shape[1:])} and type {x.dtype} in queries, and in the "
                 f"support set {list(row.shape)} and {row.dtype}: read both alike"
