@@ -12,7 +12,13 @@ import numpy as np
 from experiments import methods
 from experiments.methods import BLOCK
 from experiments.prediction import MOST_SHARED, Predictions, Predictor, adapt
-from fsjax.data.columns import Modality, check_cells, find_modalities
+from fsjax.data.columns import (
+    Modality,
+    check_cells,
+    check_filled,
+    empty_rows,
+    find_modalities,
+)
 from fsjax.data.csv_table import as_table, check_queries, labels_of, read_rows
 from fsjax.data.precision import centred
 from fsjax.data.sheet import Sheet, open_csv, open_folder
@@ -91,10 +97,14 @@ def answer(
         found = centred(labelled, found)
     if lacking := check_queries(asked, found):
         say(f"{query} has no column for {', '.join(lacking)}: missing in all rows")
+    if filled := method is None:
+        check_filled(asked, found)
+    elif guessed := len(empty_rows(asked, found)):
+        say(f"{guessed} of {len(asked.rows)} queries have none of {', '.join(found)}: guessed")
     columns_written(asked, labelled.column(LABEL), tuple(found), risk is not None)
     method = method or _untrained(found, features)
     say(method.about)
-    table = as_table(labelled, found, method.sizes)
+    table = as_table(labelled, found, method.sizes, filled=filled)
     predictor = adapt(table, method, risk=risk)
     if predictor.transductive:
         say(f"transductive: queries are predicted {BLOCK} at a time and share information")

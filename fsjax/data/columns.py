@@ -146,18 +146,27 @@ def check_cells(sheet: Sheet, modalities: Mapping[str, Modality]) -> None:
 
     Raises:
       ValueError: if a file is not there or of another kind, a number is none, not finite or too
-        large, only some of the numbers of a modality are given, or a row holds nothing; names line
-        and column.
+        large, or only some of the numbers of a modality are given; names line and column.
     """
     cells = {name: cells_of(sheet, modality) for name, modality in modalities.items()}
     for row, where in enumerate(sheet.where):
         for name, modality in modalities.items():
             _check(sheet, where, modality, cells[name][row])
-        if not any(any(cells[name][row]) for name in modalities):
-            raise ValueError(
-                f"{where}: all of {', '.join(c for m in modalities.values() for c in m.columns)} "
-                "are empty; fill one in or remove the row"
-            )
+
+
+def empty_rows(sheet: Sheet, modalities: Mapping[str, Modality]) -> list[int]:
+    """The places of rows that have none of the modalities."""
+    cells = zip(*(cells_of(sheet, modality) for modality in modalities.values()), strict=True)
+    return [place for place, row in enumerate(cells) if not any(map(any, row))]
+
+
+def check_filled(sheet: Sheet, modalities: Mapping[str, Modality]) -> None:
+    """Raises ValueError, naming line and columns, if a row has none of the modalities."""
+    if empty := empty_rows(sheet, modalities):
+        columns = ", ".join(column for its in modalities.values() for column in its.columns)
+        raise ValueError(
+            f"{sheet.where[empty[0]]}: all of {columns} are empty; fill one in or remove the row"
+        )
 
 
 def cells_of(sheet: Sheet, modality: Modality) -> list[tuple[str, ...]]:

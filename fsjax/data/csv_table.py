@@ -6,7 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from fsjax.data.columns import Modality, cells_of, check_cells, find_modalities, held
+from fsjax.data.columns import (
+    Modality,
+    cells_of,
+    check_cells,
+    check_filled,
+    find_modalities,
+    held,
+)
 from fsjax.data.files import Sizes, read_file, read_lines
 from fsjax.data.precision import check_precision
 from fsjax.data.preprocess import encode_texts
@@ -119,6 +126,7 @@ def as_table(
     label: str = "label",
     group: str = "group",
     stream: bool = False,
+    filled: bool = True,
 ) -> Table:
     """Reads a sheet of labelled rows.
 
@@ -129,6 +137,7 @@ def as_table(
       label: the column that names the class of a row.
       group: the column that names the group of a row, if there is one.
       stream: as `read_rows` takes it.
+      filled: whether every row must have one of the modalities.
 
     Returns:
       A table of one source, "rows", whose classes are sorted.
@@ -143,6 +152,8 @@ def as_table(
             "them apart"
         )
     check_cells(sheet, modalities)
+    if filled:
+        check_filled(sheet, modalities)
     check_precision(sheet, modalities)
     groups = np.arange(len(labels))
     if group in sheet.header:
@@ -238,4 +249,5 @@ def read_queries(
     found = find_modalities(open_csv(support), columns, skip=(label, group))
     sheet = open_csv(path)
     check_queries(sheet, found)
+    check_filled(sheet, found)
     return Inputs(*read_rows(sheet, found, sizes or Sizes()))

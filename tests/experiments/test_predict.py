@@ -553,6 +553,17 @@ def test_rows_of_which_a_run_sees_nothing_count_for_nothing(run, tmp_path):
         predicted((labels > 0) | unseen)
 
 
+def test_files_may_lack_the_one_modality_that_a_run_sees(run, tmp_path, capsys):
+    config, folder, _ = run
+    begin_untrained(config, tmp_path, "tabular")
+    for name, lines in (("support", read_lines(folder / "support.csv")), ("query", [])):
+        lines = [*lines, ["thing 0", "", "", 1]]
+        write_rows(folder / f"{name}_gaps.csv", ["label", "a", "b", "c"], lines)
+    found = ask(folder, "query_gaps.csv", "--workdir", tmp_path, support="support_gaps.csv")
+    assert [float(found[0][f"p(thing {k})"]) for k in range(2)] == [0.5, 0.5]
+    assert "1 of 1 queries have none of tabular: guessed\n" in capsys.readouterr().err
+
+
 def test_a_run_on_frozen_features_sees_files_through_its_encoder(folder, seen, tmp_path):
     config = own.get_config()
     config.update(modalities="image", frozen="image:efficientnet_lite0", fusion="plain")
