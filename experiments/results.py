@@ -16,6 +16,9 @@ from experiments.configs.emoji import get_config
 from experiments.names import setting
 from experiments.runs import read_config, read_lines
 
+# What a work directory holds before anything is trained.
+BEFORE = ("config.json", "inputs.json", "lock")
+
 
 def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """Replaces a file by JSON objects, one a line, all at once."""
@@ -79,14 +82,15 @@ def _part(path: Path) -> Iterator[Path]:
 def open_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
     """Notes the config in the work directory, or checks that it is one of the same config.
 
-    Keys that the run's version did not know yet had their default.
+    Keys that the run's version did not know yet had their default. One that ended in an error
+    before anything was saved is none.
 
     Raises:
       SystemExit: if it holds a run of another config; says what to do.
       ValueError: if its config is damaged.
     """
     settings = json.loads(json.dumps(config))
-    if old := read_config(workdir):
+    if (old := read_config(workdir)) and _begun(workdir):
         defaults = plain(get_config())
         if unlike := difference(*(_filled(each, defaults) for each in (old, settings))):
             raise SystemExit(
@@ -94,6 +98,10 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
                 "or give the config that it was made with"
             )
     write_json(workdir / "config.json", settings)
+
+
+def _begun(workdir: Path) -> bool:
+    return any(path.name not in BEFORE for path in workdir.iterdir())
 
 
 def _filled(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

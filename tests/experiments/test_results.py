@@ -22,10 +22,19 @@ def test_a_run_of_an_earlier_version_had_the_defaults_of_keys_that_it_did_not_kn
     held = {key: value for key, value in config.items() if key != "low_rank"}
     held["train"] = {key: value for key, value in config["train"].items() if key != "warp"}
     path.write_text(json.dumps(held))
+    (tmp_path / "models").mkdir()
     with pytest.raises(SystemExit, match=r"of another config: train\.warp was 0\.0 and is 0\.1;"):
         open_workdir(tmp_path, config | {"train": config["train"] | {"warp": 0.1}})
     open_workdir(tmp_path, config)
     assert json.loads(path.read_text()) == config
+
+
+def test_a_run_that_failed_before_it_trained_holds_no_directory(tmp_path):
+    config = plain(get_config())
+    for name in ("config.json", "inputs.json"):
+        (tmp_path / name).write_text(json.dumps(config))
+    open_workdir(tmp_path, config | {"modalities": "image"})
+    assert json.loads((tmp_path / "config.json").read_text())["modalities"] == "image"
 
 
 def test_a_damaged_config_is_named_with_the_way_out(tmp_path):
