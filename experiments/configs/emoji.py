@@ -159,8 +159,8 @@ def get_config() -> ConfigDict:
             "loss": "cross_entropy",  # of episodes: cross_entropy | squared_error
             # Also trained and tested on the same episodes: a modality alone, another fusion,
             # another head, learner, objective (leave_one_out, supervised, views) or optimiser,
-            # "raw", the nearest centroid on inputs as they are, "taught", or several changes:
-            # late+views.
+            # "raw", the nearest centroid on inputs as they are, each modality of a row less its
+            # mean and at unit length, "taught", or several changes: late+views.
             "compare": "concat,image,audio,text,raw",
             "train": {
                 "steps": 400,
