@@ -10,7 +10,8 @@ from fsjax.types import Array, Head
 
 def propagation(*, neighbours: int = 20, alpha: float = 0.9, length: float = 0.3) -> Head:
     """Classifies by labels that spread along a graph of neighbours, TPN (Liu et al. 2019,
-    https://arxiv.org/abs/1805.10002). Transductive.
+    https://arxiv.org/abs/1805.10002). Transductive; queries of zeros, as rows are of which nothing
+    was seen, have no neighbours.
 
     Args:
       neighbours: edges that each row keeps, those to the nearest rows.
@@ -42,7 +43,7 @@ def propagation(*, neighbours: int = 20, alpha: float = 0.9, length: float = 0.3
     def score(params, task, z):
         support, y = task
         rows = jnp.concatenate([support, z])
-        exists = jnp.concatenate([y.any(-1), jnp.ones(len(z), bool)])
+        exists = jnp.concatenate([y.any(-1), z.any(-1)])
         distances = squared_euclidean(rows, rows) * jnp.exp(-2 * params["log_length"])
         spread = _spread(-0.5 * distances, _kept(distances, exists, neighbours))
         known = jnp.concatenate([y, jnp.zeros((len(z), y.shape[1]), y.dtype)])

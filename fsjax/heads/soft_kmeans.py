@@ -13,7 +13,8 @@ def soft_kmeans(
     *, steps: int = 1, distance: Distance = squared_euclidean, temperature: float = 0.1
 ) -> Head:
     """Classifies by the nearest class mean, where queries join the means by their probabilities
-    (Ren et al. 2018, https://arxiv.org/abs/1803.00676). Transductive.
+    (Ren et al. 2018, https://arxiv.org/abs/1803.00676). Transductive; queries of zeros, as rows
+    are of which nothing was seen, join none.
 
     Args:
       steps: of soft k-means.
@@ -35,10 +36,10 @@ def soft_kmeans(
 
     def score(params, task, z):
         total, count = task
-        means, seen = total / jnp.where(count > 0, count, 1.0), (count > 0).T
+        means, joins = total / jnp.where(count > 0, count, 1.0), (count > 0).T & z.any(-1)[:, None]
         for _ in range(steps):
             scores = nearest.score(params, means, z)
-            share = jax.nn.softmax(jnp.where(seen, scores, jnp.finfo(scores.dtype).min)) * seen
+            share = jax.nn.softmax(jnp.where(joins, scores, jnp.finfo(scores.dtype).min)) * joins
             means = (total + product(share.T, z)) / jnp.maximum(count + share.sum(0)[:, None], 1e-9)
         return nearest.score(params, means, z)
 

@@ -177,6 +177,13 @@ def test_gradients_are_finite_when_all_embeddings_are_one_and_when_they_have_gro
         assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(gradients(params, z, asked)))
 
 
+def test_queries_of_zeros_of_which_nothing_was_seen_change_no_other(head):
+    _, head, _, compiled = head
+    z, y = support(4, soft=False)
+    params, more = params_of(head, z, y), np.pad(queries(4), [(0, 3), (0, 0)])
+    assert_close(compiled(params, z, y, more)[:5], np.asarray(compiled(params, z, y, queries(4))))
+
+
 def test_a_query_sees_the_others_only_where_the_head_is_transductive(head):
     name, head, _, compiled = head
     z, y = support(4, soft=False)
