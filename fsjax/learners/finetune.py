@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from fsjax.learners.gradient import Loop, Rates, inner_loop
@@ -46,7 +47,8 @@ def finetune(
       network: rows -> features [B, D].
       head: its task, fitted to the support set before the first step, is where the last layer
         starts: a pytree of floats to which gradients lead, such as prototypes or weights.
-      loss: of the support rows; it must ignore rows that have no weight.
+      loss: of the support rows; it must ignore rows that have no weight. A class without rows has
+        no part in it, its logits being almost minus infinity.
       rates: of the steps, none of them learned.
       begins: the network and its trained parameters -> the one that is tuned, whose `init` gives
         where it begins: the same, or with adapters beside frozen parameters.
@@ -59,9 +61,13 @@ def finetune(
     """
     plain = metric(network, head)
 
+    def of_known_classes(logits: Array, labels: Array) -> Array:
+        barred = jnp.finfo(logits.dtype).min / 2
+        return loss(jnp.where(labels.any(0), logits, barred), labels)
+
     def tuned(params: Params) -> GradientLearner:
         begun = begins(network, params["network"])
-        return maml(begun, head, loss, rates=rates, adapts=parts, loop=loop)
+        return maml(begun, head, of_known_classes, rates=rates, adapts=parts, loop=loop)
 
     def adapt(
         params: Params, support: Support, *, key: Key | None = None, train: bool = False

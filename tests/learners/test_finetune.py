@@ -19,7 +19,7 @@ from fsjax.heads import prototype
 from fsjax.learners import metric
 from fsjax.learners.finetune import by_optimizer, finetune, layer_depths
 from fsjax.learners.gradient import constant, per_depth
-from fsjax.objectives.losses import cross_entropy
+from fsjax.objectives.losses import cross_entropy, squared_error
 from fsjax.types import Episode, Inputs, Support
 
 RNG = np.random.default_rng(0)
@@ -98,6 +98,16 @@ def test_predictions_are_those_of_optax_steps_written_out(parts, rates, rate_of)
     found = jax.jit(partial(predicted, MAKE(rates=rates, parts=parts)))(PARAMS)
     np.testing.assert_allclose(found, written_out(rate_of), rtol=1e-3, atol=1e-3)
     assert np.abs(found - logits_of(**{"network": PARAMS["network"], "means": MEANS})).max() > 0.1
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, squared_error])
+def test_a_class_without_rows_changes_nothing_of_the_others(loss):
+    how = {"loop": by_optimizer(ADAM), "begins": begun, "rates": FALLING}
+    learner = finetune(NETWORK, HEAD, loss, **how)
+    more = SUPPORT._replace(labels=jnp.pad(LABELS, [(0, 0), (0, 1)]))
+    expected, found = (predicted(learner, support=support) for support in (SUPPORT, more))
+    np.testing.assert_allclose(found[:, :3], expected, rtol=1e-4, atol=1e-4)
+    assert jnp.isfinite(found).all()
 
 
 def test_in_training_it_is_the_metric_learner_and_so_is_its_gradient():
