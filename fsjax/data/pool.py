@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fsjax.data.stored import Stored, is_stored, loaded, stored
-from fsjax.data.table import Rows, Table
+from fsjax.data.table import Rows, Table, modalities
 from fsjax.types import Inputs, Pool, Source
 
 
@@ -21,9 +21,10 @@ def make_pool(table: Table) -> Pool:
       The pool. `index[c, p]` names the rows of class c; beyond `count[c]` it repeats the first.
 
     Raises:
-      ValueError: if a source lacks a class, a value is not finite in the type that devices have
-        for it, or a row has no modality.
+      ValueError: if arrays are not of the same rows, a source lacks a class, a value is not finite
+        in the type that devices have for it, or a row has no modality.
     """
+    check_alike(table)
     check_finite(table)
     check_present(table)
     sources = {
@@ -72,6 +73,31 @@ def _make_source(name: str, rows: Rows, classes: tuple[str, ...]) -> Source:
         jnp.asarray(count, jnp.int32),
         jnp.asarray(rows.group, jnp.int32),
     )
+
+
+def check_alike(table: Table) -> None:
+    """Raises ValueError, naming them, if arrays of a source are not as long as its labels, labels
+    are of no class, classes have more or fewer descriptions, or sources share a modality.
+    """
+    classes = len(table.classes)
+    for source, rows in table.sources.items():
+        for name, x in {"group": rows.group, **rows.values}.items():
+            if len(x) != len(rows.labels):
+                raise ValueError(
+                    f"{name!r} of source {source!r} has {len(x)} rows, and there are "
+                    f"{len(rows.labels)} labels; give one for each row"
+                )
+        if (beyond := (rows.labels < 0) | (rows.labels >= classes)).any():
+            raise ValueError(
+                f"row {int(np.argmax(beyond))} of source {source!r} is labelled "
+                f"{rows.labels[beyond][0]}, and labels of {classes} classes are 0 to {classes - 1}"
+            )
+    for name, x in table.side.items():
+        if len(x) != classes:
+            raise ValueError(f"{len(x)} descriptions {name!r} are given of {classes} classes")
+    names = modalities(table)
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two sources have the modality {twice[0]!r}; call them by other names")
 
 
 def check_finite(table: Table) -> None:

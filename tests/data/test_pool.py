@@ -106,6 +106,27 @@ def test_a_class_without_rows_is_named(labels):
         make_pool(table)
 
 
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (table_of(np.zeros((1, 2))), "'x' of source 'scan' has 1 rows, and there are 7 labels"),
+        (table_of(np.zeros(7), group=np.arange(3)), "'group' of source 'scan' has 3 rows"),
+        (
+            table_of(np.zeros(7))._replace(classes=("a", "b")),
+            "row 0 of source 'scan' is labelled 2, and labels of 2 classes are 0 to 1",
+        ),
+        (table_of(np.zeros(7), side={"words": np.zeros(2)}), "2 descriptions 'words' .* 3 classes"),
+        (
+            Table(tuple("abc"), dict.fromkeys("ab", rows({"x": LABELS}, LABELS)), {}),
+            "two sources have the modality 'x'",
+        ),
+    ],
+)
+def test_arrays_that_are_not_of_the_same_rows_are_named(table, message):
+    with pytest.raises(ValueError, match=message):
+        make_pool(table)
+
+
 def test_too_few_classes_are_refused():
     with pytest.raises(ValueError, match="4 ways asked of a split with 3 classes; ask for fewer"):
         check_episodes(table_of(np.zeros(7)), ways=4, shots=1, queries=0, apart=False)
