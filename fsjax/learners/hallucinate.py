@@ -93,6 +93,8 @@ def hallucinate(
     """A learner that adapts to real rows and to synthetic ones of the same classes (Wang et al.
     2018, https://arxiv.org/abs/1801.05401).
 
+    A class of which there is no row, nor a description that the generator is told, gets none.
+
     Args:
       network: rows -> features [B, D], or anything that the generator makes [B, ...].
       learner: any; its inputs have one modality, `FEATURES`, which are those features.
@@ -119,9 +121,11 @@ def hallucinate(
         return describe(prototypes.reshape(-1, *z.shape[1:]), support.side)
 
     def synthesise(params: Params, z: Array, support: Support, key: Key) -> tuple[Array, Array]:
-        each = weights(support.labels.sum(0))
+        of_classes = known(z, support)
+        told = support.labels.any(0) | of_classes.side.any(-1)
+        each = weights(support.labels.sum(0)) * told[:, None]
         ways, number = each.shape
-        condition = jax.tree.map(lambda x: jnp.repeat(x, number, 0), known(z, support))
+        condition = jax.tree.map(lambda x: jnp.repeat(x, number, 0), of_classes)
         labels = jnp.repeat(jnp.eye(ways), number, 0) * each.reshape(-1, 1)
         return generator.generate(params["generator"], condition, key), labels
 

@@ -113,6 +113,19 @@ def test_classes_without_any_row_are_known_by_rows_made_of_their_descriptions():
     assert np.ptp(found, axis=1).min() > 1e-2
 
 
+@DESCRIBED
+def test_of_a_class_of_which_nothing_is_known_there_is_no_synthetic_row(
+    describe, of_prototype, of_side
+):
+    learner = learner_of(equal_weights(GENERATED), describe=describe)
+    params = learner.init(KEY, SUPPORT)
+    told = Inputs({"text": TEXT}, {"text": jnp.array([1.0, 1.0, 0.0])})
+    labels = SUPPORT.labels.at[:, 1:].set(0.0)
+    episode = EPISODE._replace(support=SUPPORT._replace(labels=labels, side=told))
+    made = learner.rows(params, episode, KEY)[1][10:]
+    assert np.any(made, axis=0).tolist() == [True, of_side == 1, False]
+
+
 def test_a_class_gets_as_many_synthetic_rows_as_it_lacks():
     counts = jnp.array([1.0, 2.5, 3.0, 7.0, 0.0])
     weights = missing_weights(3)(counts)
