@@ -35,8 +35,7 @@ def get_config() -> ConfigDict:
                 "columns": "",  # npz, tfds, csv: modality:key,modality:key; csv: found unless named
                 "label": "label",  # csv, tfds: the column or feature that names the class
                 "parts": "",  # tfds: its splits to read, as in train,test; all unless named
-                # Modalities at mean 0 and deviation 1 over the training rows, number by number, or
-                # of more axes channel by channel.
+                # Modalities at mean 0 and deviation 1, number by number, over the training rows.
                 "standardise": "",
                 "image_size": 32,  # folder, csv, omniglot, tfds
                 # Folder, csv, tfds: bytes of a text; 1024 at least for a frozen encoder.

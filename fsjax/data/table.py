@@ -26,7 +26,7 @@ class Table(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """Of the values of a modality, as `scales` finds it."""
+    """Of the values of a modality, number by number."""
 
     mean: np.ndarray
     deviation: np.ndarray
@@ -120,8 +120,7 @@ def scales(train: Table, names: tuple[str, ...]) -> dict[str, Scale]:
       names: of modalities.
 
     Returns:
-      modality -> its scale, of every number of a row, or of every channel where there are more axes
-      (the last of images, sounds and series); the deviation of what does not vary is infinite.
+      modality -> its scale; the deviation of a value that does not vary is infinite.
 
     Raises:
       ValueError: if rows of one of them are stored elsewhere.
@@ -133,11 +132,10 @@ def scales(train: Table, names: tuple[str, ...]) -> dict[str, Scale]:
                 raise ValueError(f"{name!r} is streamed, and cannot be standardised: leave it out")
             # Sums of many rows are not held by float32.
             seen = source.values[name][source.present[name] > 0].astype(np.float64)
-            every = tuple(range(max(1, seen.ndim - 1)))
-            deviation = seen.std(every)
+            deviation = seen.std(0)
             # One that differs by rounding alone does not vary.
-            varies = deviation > 1e-5 * np.abs(seen).max(every)
-            found[name] = Scale(seen.mean(every), np.where(varies, deviation, np.inf))
+            varies = deviation > 1e-5 * np.abs(seen).max(0)
+            found[name] = Scale(seen.mean(0), np.where(varies, deviation, np.inf))
     return found
 
 

@@ -102,14 +102,6 @@ def test_values_are_standardised_by_what_was_observed_in_training_alone():
     np.testing.assert_array_equal(found["train"].sources["s"].values["y"], x)
 
 
-def test_series_are_standardised_channel_by_channel():
-    x = np.random.default_rng(0).normal([5, -1, 2], [1e-3, 10, 0], (4, 6, 3))
-    train = Table(("a",), {"s": rows({"x": x}, np.zeros(4))}, {})
-    by = scales(train, ("x",))["x"]
-    np.testing.assert_allclose(by.mean, x.reshape(-1, 3).mean(0))
-    np.testing.assert_allclose(by.deviation, [*x.reshape(-1, 3)[:, :2].std(0), np.inf])
-
-
 def test_statistics_of_many_rows_and_of_large_numbers_are_not_rounded_away():
     drawn = np.random.default_rng(0).normal(size=(200_000, 2))
     x = np.float32(1000 + drawn) * np.float32([1, 1e15])
