@@ -3,7 +3,8 @@
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from logging import CRITICAL, getLogger
 from pathlib import Path
@@ -22,12 +23,26 @@ DEFAULT = Path(__file__).parent / "configs" / "emoji.py"
 
 def _define_config() -> flags.FlagHolder:
     """--config, a file with get_config(), whose values --config.key=value override."""
-    try:
+    with _keys_are_known():  # overrides of the default are read here, before flags are parsed
         return config_flags.DEFINE_config_file("config", str(DEFAULT), "The config file.")
-    # The overrides are read here, before other flags are parsed.
+
+
+@contextmanager
+def _keys_are_known() -> Iterator[None]:
+    """Raises SystemExit in one line where an override names a key that a config lacks."""
+    try:
+        yield
     except (AttributeError, KeyError) as error:
-        said = str(error).replace("\\n", "; ").replace("\\", "").replace("'", "").strip('"')
+        if any(frame.name == "get_config" for frame in traceback.extract_tb(error.__traceback__)):
+            raise  # a fault of the file itself
+        said = str(error).replace("\\n", "; ").replace("\n", "; ").replace("\\", "")
+        said = said.replace("'", "").strip('"')
         raise SystemExit(f"no such key in the config: {said}") from None
+
+
+def _parsed(argv: Sequence[str]) -> Sequence[str]:
+    with _keys_are_known():
+        return app.parse_flags_with_usage(argv)
 
 
 CONFIG = _define_config()
@@ -38,7 +53,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     logging.set_verbosity(logging.WARNING)
     getLogger("jax._src.callback").setLevel(CRITICAL)  # `briefly` says it shorter
     compiled.keep()
-    app.run(partial(by_flags, partial(briefly, main)))
+    app.run(partial(by_flags, partial(briefly, main)), flags_parser=_parsed)
 
 
 def by_flags(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:

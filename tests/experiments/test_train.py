@@ -33,6 +33,7 @@ from fsjax.data.splits import split_by_digest
 from fsjax.training.loop import Diverged
 
 ROOT = Path(__file__).parents[2]
+OWN = "experiments/configs/own.py"
 
 
 @pytest.fixture(scope="module")
@@ -525,9 +526,11 @@ def test_nan_in_the_data_is_named(tmp_path, write_npz, small):
         train.train(small(write_npz(tmp_path / "bad.npz", numbers=bad)), tmp_path / "work")
 
 
-@pytest.mark.parametrize("wrong", ["train.stepz", "trian.steps"])
-def test_an_unknown_key_on_the_command_line_names_the_nearest(wrong):
-    command = [sys.executable, "-m", "experiments.train", f"--config.{wrong}=1"]
+@pytest.mark.parametrize(
+    ("wrong", "file"), [("train.stepz", ()), ("trian.steps", ("--config", OWN))]
+)
+def test_an_unknown_key_on_the_command_line_names_the_nearest(wrong, file):
+    command = [sys.executable, "-m", "experiments.train", *file, f"--config.{wrong}=1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     near = {"train.stepz": "steps", "trian.steps": "train"}[wrong]
     assert done.returncode != 0 and f'; Did you mean "{near}"' in done.stderr
