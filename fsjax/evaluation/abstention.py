@@ -20,12 +20,12 @@ def confidences(logits: Array, targets: Array) -> Array:
       targets: [Q, W].
 
     Returns:
-      [2, Q]: the largest probability, NaN of rows whose target is all zero, and whether it is that
-      of the target, 1 or 0.
+      [2, Q]: the largest probability, 0 of logits that are NaN and NaN of rows whose target is all
+      zero, and whether it is that of the target, 1 or 0.
     """
     given = targets.sum(-1) > 0
-    largest = jnp.where(given, jax.nn.softmax(guessed(logits)).max(-1), jnp.nan)
-    return jnp.stack([largest, correct(logits, targets)])
+    largest = jnp.nan_to_num(jax.nn.softmax(guessed(logits)).max(-1))
+    return jnp.stack([jnp.where(given, largest, jnp.nan), correct(logits, targets)])
 
 
 def least_confidence(confidence: np.ndarray, right: np.ndarray, risk: float) -> float:

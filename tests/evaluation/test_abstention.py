@@ -49,6 +49,12 @@ def test_confidences_are_the_largest_probabilities_of_rows_that_count(jit):
             assert right[i] == (p.argmax() == targets[i].argmax())
 
 
+def test_a_query_whose_logits_are_nan_counts_and_is_not_answered():
+    logits = jnp.array([[2.0, 0.0], [jnp.nan, 0.0], [0.0, 0.0]])
+    figures = abstention.confidences(logits, jnp.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]))
+    np.testing.assert_array_equal(abstention.answered(figures[None], 0.5), [[2, 1, 0]])
+
+
 def test_shares_are_counted_over_all_episodes_and_ignore_padding():
     figures = np.array(
         [
