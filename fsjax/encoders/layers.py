@@ -17,9 +17,13 @@ ToTokens = Callable[[Array], Tokens]  # of feature maps [B, H, W, D]
 
 
 def as_float(x: Array) -> Array:
-    """Floating values as they are, uint8 scaled to [-1, 1]; NumPy's in JAX's precision."""
+    """Floating values as they are, uint8 scaled to [-1, 1], others as float32; NumPy's in JAX's
+    precision.
+    """
     x = jnp.asarray(x)
-    return x / 127.5 - 1.0 if x.dtype == jnp.uint8 else x
+    if x.dtype == jnp.uint8:
+        return x / 127.5 - 1.0
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
 
 
 def as_image(x: Array) -> Array:

@@ -290,3 +290,11 @@ def test_no_rows_are_no_tokens(name):
     params = jax.eval_shape(module.init, KEY, x, jnp.ones(ROWS))
     found = jax.eval_shape(module.apply, params, x[:0], jnp.ones(0))
     assert found.values.shape == (0, *shape) and found.mask.shape == (0, shape[0])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.bool_])
+def test_sums_of_pixels_of_few_bits_do_not_overflow(dtype):
+    module, x = Halved(Raw()), np.full((1, 4, 4, 1), 100).astype(dtype)
+    x[0, 0] = 0
+    expected = module.apply({}, x.astype(np.float32), jnp.ones(1)).values
+    np.testing.assert_array_equal(module.apply({}, x, jnp.ones(1)).values, expected)
