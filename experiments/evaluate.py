@@ -115,7 +115,7 @@ def _evaluate(
     for name in chosen:
         job = jobs.prepare(build.models(trained)[name], pools["train"])
         params = fitting.trained_params(job, workdir / "models" / name)
-        params = jobs.chosen(job, params, pools["validation"])
+        params = jobs.chosen(job.config, job.model, params, pools["validation"])
         scored = scoring.Scored(name, build.models(asked)[name], job.model, params, pools)
         plain = scoring.test(scored, out)
         lines += plain + conditions.test(scored, plain, out)

@@ -135,7 +135,7 @@ def checkpoints(config: ConfigDict, folder: Path, tell: Callable[[str], None]) -
 
 def validates(job: Job, validation: Pool) -> Measure:
     """state -> its parameters calibrated on training data, and their validation accuracy."""
-    network, accuracy_of = job.model.network, jobs.validated(job, validation)
+    network, accuracy_of = job.model.network, jobs.validated(job.config, job.model, validation)
     mesh = devices.mesh(job.config)
     drawn = cache(lambda: _calibration_rows(job.tasks))
     needed = not job.calibrated and holds_statistics(job.state.params["network"])

@@ -158,17 +158,18 @@ def trains_with(job: Job) -> dict[str, Any]:
     return {"sample": how.sample, "objective": how.objective, "optimizer": job.optimizer}
 
 
-def chosen(job: Job, params: Params, validation: Pool) -> Params:
+def chosen(config: ConfigDict, model: build.Model, params: Params, validation: Pool) -> Params:
     """Parameters with those of them set that a learner does not learn, but has chosen for it by
     the accuracy on validation.
     """
-    choose = build.CHOSEN.get(job.config.learner)
-    return choose(params, validated(job, validation)) if choose else params
+    choose = build.CHOSEN.get(config.learner)
+    return choose(params, validated(config, model, validation)) if choose else params
 
 
-def validated(job: Job, validation: Pool) -> Callable[[Params], float]:
+def validated(
+    config: ConfigDict, model: build.Model, validation: Pool
+) -> Callable[[Params], float]:
     """Parameters -> their accuracy on the classes of validation."""
-    config, model = job.config, job.model
     settings = dealer.episode_settings(config)["validation"][0]
     episodes = evaluator(
         model, config, num_episodes=config.validation.episodes, figures=(accuracy,)

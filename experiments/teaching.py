@@ -1,6 +1,6 @@
 """Who teaches the models of a run that are trained by distillation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -35,13 +35,15 @@ def in_order(config: ConfigDict) -> list[list[str]]:
     return [*first, [other for other in variants if [other] not in first]]
 
 
-def teacher_of(config: ConfigDict, name: str, train: Pool, workdir: Path) -> build.Teacher | None:
+def teacher_of(
+    config: ConfigDict, name: str, pools: Mapping[str, Pool], workdir: Path
+) -> build.Teacher | None:
     """The teacher of a model of a run; None if it has none.
 
     Args:
       config: of the run, which `in_order` does not refuse.
       name: of the model.
-      train: the training classes.
+      pools: the classes of training, and those of validation, by which some learners are set.
       workdir: of the run; where the teacher is a model of it, that has been trained.
 
     Raises:
@@ -50,9 +52,11 @@ def teacher_of(config: ConfigDict, name: str, train: Pool, workdir: Path) -> bui
     if not is_taught(build.models(config)[name]):
         return None
     folder, teacher, variant = _teacher(config)
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), train)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), pools["train"])
     params = fitting.params_by_shapes(variant, shapes, (folder or workdir) / "models" / teacher)
-    return build.Teacher(variant, build.model(variant), params)
+    model = build.model(variant)
+    params = jobs.chosen(variant, model, params, pools["validation"])
+    return build.Teacher(variant, model, params)
 
 
 def untrained_teacher(config: ConfigDict, train: Pool) -> build.Teacher:

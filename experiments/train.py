@@ -146,13 +146,13 @@ def fitted(name: str, run: Begun) -> tuple[scoring.Scored, Progress]:
     variant = build.models(run.config)[name]
     progress = run.board.add(name, variant.train.steps)
     base = run.base if variant.train.steps else None  # what is not trained has no use for it
-    teacher = teaching.teacher_of(run.config, name, run.pools["train"], run.workdir)
+    teacher = teaching.teacher_of(run.config, name, run.pools, run.workdir)
     job = jobs.prepare(variant, run.pools["train"], base, teacher)
     jobs.rehearse(job, {split: run.pools[split] for split in run.pools if split != "train"})
     run.stop.check()
     folder, after = run.workdir / "models" / name, [run.stop.after_chunk]
     params = fitting.train(job, run.pools["validation"], folder, progress, after)
-    params = jobs.chosen(job, params, run.pools["validation"])
+    params = jobs.chosen(variant, job.model, params, run.pools["validation"])
     return scoring.Scored(name, variant, job.model, params, run.pools), progress
 
 

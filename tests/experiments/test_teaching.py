@@ -51,11 +51,19 @@ def test_the_teacher_is_the_trained_model_in_the_run_as_in_another(taught, tmp_p
     again.update(modalities="tabular,image", objective="distillation")
     assert teaching.in_order(again) == [["plain", "tabular+taught"]]
     _, expected = restored(taught, "plain")
+    pools = {"train": pool, "validation": pool}
     for asked, folder in ((config, workdir), (again, tmp_path)):
-        teacher = teaching.teacher_of(asked, "tabular+taught", pool, folder)
+        teacher = teaching.teacher_of(asked, "tabular+taught", pools, folder)
         jax.tree.map(np.testing.assert_array_equal, teacher.params, expected)
         assert teacher.config.modalities == "image,tabular"
-    assert teaching.teacher_of(config, "plain", pool, workdir) is None
+    assert teaching.teacher_of(config, "plain", pools, workdir) is None
+
+
+def test_a_teacher_is_set_by_validation_as_it_is_where_it_is_tested(taught, monkeypatch):
+    config, workdir, _, pool = taught
+    monkeypatch.setitem(build.CHOSEN, "metric", lambda params, measure: params | {"weight": 3.0})
+    pools = {"train": pool, "validation": pool}
+    assert teaching.teacher_of(config, "tabular+taught", pools, workdir).params["weight"] == 3.0
 
 
 def test_a_teacher_of_the_run_is_trained_before_all_others(taught):
