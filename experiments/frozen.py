@@ -33,7 +33,10 @@ def all_classes(config: ConfigDict) -> Pool:
     Raises:
       ValueError: if the data do not fit the config.
     """
-    return make_pool(embedded(build.read(config), build.encoders(config)))
+    whole = build.read(config)
+    for setting in dealer.episode_settings(config)["test"]:
+        build.check_setting(config, "all classes", whole, setting)
+    return make_pool(embedded(whole, build.encoders(config)))
 
 
 def nearest_centroid(config: ConfigDict, pool: Pool) -> Mapping[tuple[int, int], Interval]:

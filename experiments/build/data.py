@@ -85,7 +85,8 @@ def check_parts(config: ConfigDict, parts: Mapping[str, table.Table]) -> None:
     for name, part in parts.items():
         for one in asked[name]:
             more = config.test.unknown if name == "test" else 0
-            _check(config, name, part, one | {"ways": one["ways"] + more})
+            wanted = one | {"ways": one["ways"] + more}
+            check_setting(config, f"the {name} split", part, wanted)
     check_conditions(config, parts["test"])
 
 
@@ -109,13 +110,16 @@ def _standardised(config: ConfigDict) -> tuple[str, ...]:
     return names
 
 
-def _check(config: ConfigDict, split: str, part: table.Table, asked: Mapping[str, Any]) -> None:
+def check_setting(
+    config: ConfigDict, where: str, part: table.Table, asked: Mapping[str, Any]
+) -> None:
+    """Raises ValueError, saying where, if classes are too few or too small for episodes asked."""
     shots = asked["shots"] if isinstance(asked["shots"], int) else asked["shots"][1]
     counts = {"ways": asked["ways"], "shots": shots, "queries": asked["queries"]}
     try:
         pool.check_episodes(part, **counts, apart=config.apart)
     except ValueError as error:
-        raise ValueError(f"the {split} split: {error}") from error
+        raise ValueError(f"{where}: {error}") from error
 
 
 def base_tables(config: ConfigDict, train: table.Table) -> tuple[table.Table, table.Table]:
@@ -137,7 +141,8 @@ def base_tables(config: ConfigDict, train: table.Table) -> tuple[table.Table, ta
         table.take_classes(train, [salted[name] for name in chosen[part]]) for part in fractions
     )
     for name, part in zip(fractions, parts, strict=True):
-        _check(config, f"{name} part of the train", part, episode_settings(config)["train"][0])
+        where, asked = f"the {name} part of the train split", episode_settings(config)["train"][0]
+        check_setting(config, where, part, asked)
     return parts
 
 

@@ -41,6 +41,16 @@ def test_the_nearest_centroid_is_told_for_all_classes(config):
     assert 0.05 < mean < 0.5
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [((2, 3), "all classes: class '0' has 4 rows.* 3 shots and 2"), ((7, 1), "7 ways asked")],
+)
+def test_settings_for_which_classes_are_too_small_or_few_are_refused(config, setting, message):
+    config.test.settings = (setting,)
+    with pytest.raises(ValueError, match=message):
+        all_classes(config)
+
+
 def test_descriptions_in_the_space_of_the_rows_tell_classes_apart_without_a_shot(config):
     pool = all_classes(config)
     sides = {"good": 3 * jnp.eye(6), "opposite": -jnp.eye(6), "other": jnp.ones((6, 3))}
