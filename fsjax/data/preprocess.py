@@ -132,7 +132,7 @@ def bags_of_ngrams(
     (Weinberger et al. 2009, https://arxiv.org/abs/0902.2206).
 
     Args:
-      texts: words with spaces between them; case does not matter.
+      texts: words with spaces between them; case does not matter, and a lone surrogate is "?".
       size: D, numbers of a text.
       orders: lengths n of n-grams; a word begins and ends with a mark of its own.
 
@@ -145,7 +145,8 @@ def bags_of_ngrams(
         for word in words:
             for n in orders:
                 for start in range(len(word) - n + 1):
-                    digest = hashlib.sha256(word[start : start + n].encode()).digest()
+                    gram = word[start : start + n].encode("utf-8", "replace")
+                    digest = hashlib.sha256(gram).digest()
                     bag[int.from_bytes(digest[:4], "big") % size] += -1.0 if digest[4] % 2 else 1.0
     return at_unit_length(bags)
 

@@ -217,6 +217,11 @@ def test_texts_that_share_words_have_like_bags_whatever_their_case():
     assert 0.2 < alike[2] < 0.9 and abs(alike[3]) < 0.2
 
 
+def test_a_lone_surrogate_in_a_bag_is_a_question_mark():
+    found, expected = preprocess.bags_of_ngrams(["fo\ud800x", "fo?x"])
+    np.testing.assert_array_equal(found, expected)
+
+
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=4))
 @settings(max_examples=25, deadline=None)
 def test_a_bag_does_not_depend_on_the_texts_beside_it(texts):
