@@ -50,7 +50,7 @@ def gaussian_episode(
     eye = jnp.eye(ways)
 
     def inputs(part: slice, count: int) -> Inputs:
-        values = {m: x[:, part].reshape(ways * count, -1) for m, x in scaled.items()}
+        values = {m: x[:, part].reshape(ways * count, x.shape[-1]) for m, x in scaled.items()}
         return Inputs(values, {m: jnp.ones(ways * count) for m in values})
 
     support = inputs(slice(None, shots), shots)

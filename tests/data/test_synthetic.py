@@ -68,6 +68,12 @@ def test_episodes_have_the_shapes_and_labels_documented(episodes):
     np.testing.assert_array_equal(episodes.targets[0], np.eye(2))
 
 
+def test_an_episode_may_ask_nothing():
+    options = {"dimensions": 2, "nuisances": 1, "spread": 1.0, "shots": 1, "queries": 0}
+    episode = gaussian_episode(jax.random.key(0), scales={"a": 1.0}, **options)
+    assert episode.query.values["a"].shape == (0, 3) and episode.targets.shape == (0, 2)
+
+
 def test_features_have_the_moments_documented(episodes):
     for name, scale in SCALES.items():
         spread = np.std(episodes.query.values[name], axis=(0, 1)) / scale
