@@ -120,7 +120,7 @@ def sample_episode(
       The episode: S = W * high support rows and Q = W * queries query rows, class by class.
 
     Raises:
-      ValueError: if the pool has fewer classes than ways.
+      ValueError: if the pool has fewer classes than ways, or shots are out of order or negative.
     """
     key_classes, key_rows, key_shots = jax.random.split(key, 3)
     num_classes = next(iter(pool.sources.values())).count.shape[0]
@@ -128,6 +128,8 @@ def sample_episode(
         raise ValueError(f"{ways} ways asked of a pool of {num_classes} classes; ask for fewer")
     classes = jax.lax.top_k(jax.random.uniform(key_classes, (num_classes,)), ways)[1]
     low, high = (shots, shots) if np.ndim(shots) == 0 else shots
+    if not 0 <= low <= high:
+        raise ValueError(f"shots are a number or (low, high), low first, and not {shots}")
 
     # By name: a dictionary that has been through jit comes back in that order.
     sources = [pool.sources[name] for name in sorted(pool.sources)]

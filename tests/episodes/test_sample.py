@@ -169,6 +169,12 @@ def test_more_ways_than_classes_are_refused():
         sample_episode(jax.random.key(0), POOL, ways=6, shots=1, queries=1)
 
 
+@pytest.mark.parametrize("shots", [(5, 1), -1])
+def test_shots_out_of_order_are_refused(shots):
+    with pytest.raises(ValueError, match="low first, and not"):
+        sample_episode(jax.random.key(0), POOL, ways=2, shots=shots, queries=1)
+
+
 def test_a_batch_of_tasks_is_an_episode_for_each_split_key_with_and_without_jit(episodes):
     options = {"tasks": EPISODES, "ways": WAYS, "shots": (1, SHOTS), "queries": QUERIES}
     jax.tree.map(
