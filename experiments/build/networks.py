@@ -34,6 +34,7 @@ ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "resnet12": lambda norm: image.ResNet12(norm=norm),
     "conv_audio": lambda norm: audio.ConvAudio(norm=norm),
     "conv_series": lambda norm: series.ConvSeries(norm=norm),
+    "conv_series_short": lambda norm: series.ConvSeries((64, 64), norm=norm),
     "bytes": lambda norm: text.ByteTransformer(),
     "ngrams": lambda norm: text.CharNgrams(),
     "ngrams_dropout": lambda norm: text.CharNgrams(dropout=0.5),

@@ -26,7 +26,7 @@ def max_of_pairs(x: Array) -> Array:
     if not pairs:
         raise ValueError(
             f"{x.shape[1]} steps are too few to be pooled once more: give longer series, or an "
-            "encoder with fewer blocks"
+            "encoder with fewer blocks, as encoders.series=conv_series_short"
         )
     return jnp.maximum(x[:, 0 : 2 * pairs : 2], x[:, 1 : 2 * pairs : 2])
 
