@@ -42,7 +42,7 @@ TINY = {
     "resnet12": (lambda norm: ResNet12((2, 2, 2, 4), norm), floats(16, 32, 3), (2, 4)),
     "conv_audio": (lambda norm: ConvAudio((2, 4), norm), floats(9, 8), (1, 2 * 2 * 4)),
     "conv_series": (lambda norm: ConvSeries((2, 4), 3, norm), floats(9, 2), (1, 2 * 4)),
-    "conv_series_short": (lambda norm: ConvSeries((2,), 3, norm), floats(2, 2), (1, 2)),
+    "conv_series_short": (lambda norm: ConvSeries((2, 4), 3, norm), floats(4, 2), (1, 4)),
     "bytes": (lambda norm: ByteTransformer(4, 1, 2), TEXT, (7, 4)),
     "ngrams": (lambda norm: CharNgrams(4, (1, 2, 3), 16), TEXT, (1, 12)),
     "ngrams_dropout": (lambda norm: CharNgrams(4, (1, 2, 3), 16, 0.5), TEXT, (1, 12)),
