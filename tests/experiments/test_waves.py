@@ -108,7 +108,7 @@ def test_the_page_draws_sounds_with_low_tones_at_the_bottom(folder, heard):
     page = predicted.page(queries.answer(folder, folder, features="plain"))
     assert page.count('<img alt="audio"') == 6 * 4
     drawn = {
-        name: predicted._pixels((10000 * tone(pitch, 1.0, RATE)).astype(np.int16))
+        name: predicted._pixels("audio", (10000 * tone(pitch, 1.0, RATE)).astype(np.int16))
         for name, pitch in PITCHES.items()
     }
     loudest = {name: pixels[:, 5].argmax() for name, pixels in drawn.items()}
@@ -118,7 +118,7 @@ def test_the_page_draws_sounds_with_low_tones_at_the_bottom(folder, heard):
 def test_a_sound_is_drawn_wherever_in_its_file_it_begins():
     early, late = np.zeros((2, 5 * RATE), np.int16)
     early[:RATE] = late[3 * RATE : 4 * RATE] = 10000 * tone(PITCHES["low"], 1.0, RATE)
-    drawn = [predicted._pixels(wave).astype(int) for wave in (early, late)]
+    drawn = [predicted._pixels("audio", wave).astype(int) for wave in (early, late)]
     assert np.abs(drawn[0] - drawn[1]).mean() < 2 and drawn[0].mean() < 50
 
 
