@@ -24,9 +24,12 @@ def choose_temperature(likelihoods: np.ndarray) -> float:
       likelihoods: [E, 49] of `likelihood_by_temperature`, over validation episodes.
 
     Returns:
-      That of `TEMPERATURES` with the least mean; logits are to be divided by it.
+      That of `TEMPERATURES` with the least mean; logits are to be divided by it. Episodes that are
+      not finite do not count; if none is, it is 1.
     """
-    return TEMPERATURES[int(np.asarray(likelihoods, np.float64).mean(0).argmin())]
+    table = np.asarray(likelihoods, np.float64)
+    finite = table[np.isfinite(table).all(-1)]
+    return TEMPERATURES[int(finite.mean(0).argmin())] if len(finite) else 1.0
 
 
 def at_temperature(figure: Figure, temperature: float) -> Figure:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from fsjax.evaluation.figures import Figure, accuracy, negative_log_likelihood, reliability
+from fsjax.evaluation.figures import Figure, accuracy, negative_log_likelihood, reliability, told
 from fsjax.types import Array, Episode, Key, Learner, Params, Sample
 
 FIGURES = (accuracy, negative_log_likelihood, reliability)
@@ -34,7 +34,8 @@ def evaluate(
 ) -> dict[str, Array]:
     """Figures of a learner over episodes; episode i is drawn from fold_in(key, i).
 
-    The same key, sampler and number give every learner the same episodes.
+    The same key, sampler and number give every learner the same episodes. Logits that are almost
+    minus infinity, as of a class without rows, are no answer to any figure.
 
     Args:
       learner: the few-shot method.
@@ -65,7 +66,7 @@ def evaluate(
 
         def one(i: Array) -> dict[str, Array]:
             episode = sample(jax.random.fold_in(key, i))
-            logits = episode_logits(learner, params, episode)
+            logits = told(episode_logits(learner, params, episode))
             return {f.__name__: f(logits, episode.targets) for f in figures}
 
         return jax.lax.map(one, numbers, batch_size=min(batch, len(numbers)))

@@ -111,6 +111,13 @@ def expected_calibration_error(reliabilities: np.ndarray) -> float:
     return float(np.abs(confidence - right).sum() / max(count.sum(), 1))
 
 
+def told(logits: Array) -> Array:
+    """Logits of which those that stand for no answer, almost minus infinity as of
+    `fsjax.heads.matching` where a class has no rows, are minus infinity.
+    """
+    return jnp.where(logits < jnp.finfo(logits.dtype).min / 4, -jnp.inf, logits)
+
+
 def guessed(logits: Array) -> Array:
     """Logits of a query that has no answer, all minus infinity, as those of a guess."""
     return jnp.where(jnp.isneginf(logits).all(-1, keepdims=True), 0.0, logits)

@@ -61,3 +61,10 @@ def test_a_figure_at_a_temperature_keeps_its_name_and_the_ranking():
         calibrated(logits, targets), naive_nll(logits, targets, 2.0), rtol=1e-5
     )
     assert at_temperature(accuracy, 9.0)(logits, targets) == accuracy(logits, targets)
+
+
+def test_episodes_that_are_not_finite_choose_no_temperature():
+    likelihoods = np.tile(np.square(np.arange(len(TEMPERATURES)) - 30.0), (3, 1))
+    likelihoods[0, 2] = np.nan
+    assert choose_temperature(likelihoods) == TEMPERATURES[30]
+    assert choose_temperature(likelihoods[:1]) == 1.0

@@ -112,3 +112,23 @@ def test_one_query_cannot_tell_whether_queries_share_information():
     query = jax.tree.map(lambda x: x[:1], episode.query)
     with pytest.raises(ValueError, match="an episode of one query cannot tell"):
         is_transductive(PROTOTYPE, PARAMS, Episode(episode.support, query, episode.targets[:1]))
+
+
+@pytest.mark.parametrize("none", [-jnp.inf, jnp.finfo(jnp.float32).min / 2])
+def test_a_class_that_is_no_answer_costs_what_a_guess_does(none):
+    logits = jnp.array([[1.0, 2.0, none]])
+
+    def predict(params, task, query, *, key=None, train=False):
+        return jnp.tile(logits, (len(query.values["x"]), 1))
+
+    @jax.tree_util.Partial
+    def of_three(key):
+        episode = sample(key)
+        return episode._replace(targets=jnp.eye(3)[jnp.array([0, 0, 0, 1, 1, 2])])
+
+    learner = Learner(None, lambda params, support, **_: (), predict)
+    found = evaluate(learner, {}, KEY, sample=of_three, num_episodes=2, figures=FIGURES)
+    costs = -jax.nn.log_softmax(logits[0, :2])
+    expected = (3 * costs[0] + 2 * costs[1] + np.log(3)) / 6
+    np.testing.assert_allclose(found["negative_log_likelihood"], expected, rtol=1e-6)
+    np.testing.assert_allclose(found["accuracy"], 2 / 6)
