@@ -123,13 +123,15 @@ def scales(train: Table, names: tuple[str, ...]) -> dict[str, Scale]:
       modality -> its scale; the deviation of a value that does not vary is infinite.
 
     Raises:
-      ValueError: if rows of one of them are stored elsewhere.
+      ValueError: if rows of one of them are stored elsewhere, or no training row has it.
     """
     found = {}
     for source in train.sources.values():
         for name in set(names) & set(source.values):
             if is_stored(source.values[name]):
                 raise ValueError(f"{name!r} is streamed, and cannot be standardised: leave it out")
+            if not (source.present[name] > 0).any():
+                raise ValueError(f"no training row has {name!r}, by which to standardise it")
             # Sums of many rows are not held by float32.
             seen = source.values[name][source.present[name] > 0].astype(np.float64)
             deviation = seen.std(0)

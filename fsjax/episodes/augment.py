@@ -52,7 +52,7 @@ def warp(image: Array, change: Array) -> Array:
     """
     if image.ndim == 2:
         return warp(image[..., None], change)[..., 0]
-    half = jnp.array([(side - 1) / 2 for side in image.shape[:2]])
+    half = jnp.array([max(side - 1, 1) / 2 for side in image.shape[:2]])
     linear = jnp.eye(2) + half[:, None] * change[:, :2] / half
     # From the map around the middle, in halves of sides, to one around the corner, in pixels.
     offset = half + half * change[:, 2] - linear @ half

@@ -30,6 +30,9 @@ def drop_modalities(
 
     Returns:
       The episode with some of `present` set to zero; values are left as they are.
+
+    Raises:
+      ValueError: if a rate is of a modality that the episode does not have.
     """
     key_support, key_query = jax.random.split(key)
     inputs = _drop(key_support, episode.support.inputs, rate)
@@ -40,6 +43,8 @@ def drop_modalities(
 
 def _drop(key: Key, inputs: Inputs, rate: Rate) -> Inputs:
     names = sorted(inputs.present)
+    if isinstance(rate, Mapping):
+        _check_names(rate, names)
     present = jnp.stack([inputs.present[name] for name in names])
     each = [rate.get(name, 0.0) if isinstance(rate, Mapping) else rate for name in names]
     rates = jnp.stack([jnp.asarray(x, jnp.float32) for x in each])[:, None]
@@ -69,6 +74,9 @@ def see_through(
 
     Returns:
       The episode with `present`, labels and targets changed.
+
+    Raises:
+      ValueError: if a modality is named that the episode does not have.
     """
     inputs, asked = _hide(episode.support.inputs, support), _hide(episode.query, query)
     labels = episode.support.labels * _any_present(inputs)[:, None]
@@ -76,7 +84,13 @@ def see_through(
     return Episode(episode.support._replace(inputs=inputs, labels=labels), asked, targets)
 
 
+def _check_names(named: Collection[str], names: Collection[str]) -> None:
+    if unknown := sorted(set(named) - set(names)):
+        raise ValueError(f"no modality is called {', '.join(unknown)}; there is {', '.join(names)}")
+
+
 def _hide(inputs: Inputs, seen: Mapping[str, float | Array]) -> Inputs:
+    _check_names(seen, inputs.present)
     return inputs._replace(present={m: x * seen.get(m, 0.0) for m, x in inputs.present.items()})
 
 

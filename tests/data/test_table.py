@@ -110,3 +110,10 @@ def test_statistics_of_many_rows_and_of_large_numbers_are_not_rounded_away():
     found = standardise(train, scales(train, ("x",))).sources["s"].values["x"]
     np.testing.assert_allclose(found.mean(0, dtype=float), 0, atol=1e-4)
     np.testing.assert_allclose(found.std(0, dtype=float), [1, 1, 0], atol=1e-4)
+
+
+def test_what_no_training_row_has_cannot_be_standardised():
+    seen = rows({"x": np.ones((2, 3))}, [0, 0])
+    seen = seen._replace(present={"x": np.zeros(2, np.float32)})
+    with pytest.raises(ValueError, match="no training row has 'x'"):
+        scales(Table(("a",), {"s": seen}, {}), ("x",))

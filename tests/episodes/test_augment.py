@@ -50,6 +50,8 @@ def test_known_maps_shift_turn_and_keep():
     turned = warp(image, quarter)
     np.testing.assert_array_equal(turned, np.rot90(image))
     assert turned.dtype == np.uint8
+    line = image[:1]
+    np.testing.assert_array_equal(warp(line, np.full((2, 3), 1e-6)), line)
 
 
 def episode():

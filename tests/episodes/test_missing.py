@@ -99,3 +99,12 @@ def test_narrow_views_show_one_modality_or_two_different_ones_all_as_frequent():
         sides = kept(after.support.inputs), kept(after.query)
         assert (sides[1].sum(0) == (1 if alone + cross else 3)).all()
         assert (sides[0] == sides[1]).all() == equal
+
+
+def test_names_of_no_modality_are_told():
+    for change in (
+        lambda: drop_modalities(KEY, episode(4), rate={"imge": 1.0}),
+        lambda: see_through(episode(4), support={"imge": 1.0}, query={"image": 1.0}),
+    ):
+        with pytest.raises(ValueError, match="no modality is called imge; there is audio, image"):
+            change()
