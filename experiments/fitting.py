@@ -35,11 +35,11 @@ def train(
       after: hooks that are called when a chunk is saved.
 
     Returns:
-      The best parameters by validation; those it began with if no step is asked for.
+      The best parameters by validation; those it began with, calibrated, if no step is asked for.
     """
     settings = job.config.train
     if settings.steps == 0:
-        return job.state.params
+        return untrained_params(job)
     saved = checkpoints(job.config, folder, progress.say)
     log = Log(job.config, folder, progress)
     state = restored(saved, job.config, job.state)
@@ -78,8 +78,13 @@ def trained_params(job: Job, folder: Path) -> Params:
       ValueError: if there is no checkpoint, or the training has not come to its end.
     """
     if job.config.train.steps == 0:
-        return job.state.params
+        return untrained_params(job)
     return _best(job.config, job.state, folder)
+
+
+def untrained_params(job: Job) -> Params:
+    """The parameters of a model before its first step, calibrated on training data."""
+    return calibrates(job)(job.state.params)
 
 
 def params_by_shapes(config: ConfigDict, rows: Pool, folder: Path) -> Params:
@@ -135,20 +140,28 @@ def checkpoints(config: ConfigDict, folder: Path, tell: Callable[[str], None]) -
 
 def validates(job: Job, validation: Pool) -> Measure:
     """state -> its parameters calibrated on training data, and their validation accuracy."""
-    network, accuracy_of = job.model.network, jobs.validated(job.config, job.model, validation)
-    mesh = devices.mesh(job.config)
+    calibrated = calibrates(job)
+    accuracy_of = jobs.validated(job.config, job.model, validation)
+
+    def measure(state: TrainState) -> tuple[Params, float]:
+        params = calibrated(state.params)
+        return params, accuracy_of(params)
+
+    return measure
+
+
+def calibrates(job: Job) -> Callable[[Params], Params]:
+    """Parameters -> the same, the statistics that they hold those of training data."""
+    if job.calibrated or not holds_statistics(job.state.params["network"]):
+        return lambda params: params
+    network, mesh = job.model.network, devices.mesh(job.config)
     drawn = cache(lambda: _calibration_rows(job.tasks))
-    needed = not job.calibrated and holds_statistics(job.state.params["network"])
 
     @jax.jit
     def calibrated(params: Params, batches: Inputs) -> Params:
         return params | {"network": calibrate(network, params["network"], batches, mesh=mesh)}
 
-    def measure(state: TrainState) -> tuple[Params, float]:
-        params = calibrated(state.params, drawn()) if needed else state.params
-        return params, accuracy_of(params)
-
-    return measure
+    return lambda params: calibrated(params, drawn())
 
 
 @compiled.once

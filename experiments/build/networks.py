@@ -43,6 +43,9 @@ ENCODERS: dict[str, Callable[[type[nn.Module]], nn.Module]] = {
     "linear_unit": lambda norm: tabular.UnitLength(tabular.MLP(hidden=(), features=256)),
     "mlp_standardised": lambda norm: tabular.Standardised(tabular.MLP()),
     "raw": lambda norm: tabular.Raw(),
+    "raw_standardised": lambda norm: tabular.Standardised(
+        tabular.BesideOne(tabular.Mirrored(tabular.Raw()))
+    ),
 }
 PRECISIONS: dict[str, Callable[[Network], Network]] = {
     "float32": lambda network: network,
@@ -51,7 +54,9 @@ PRECISIONS: dict[str, Callable[[Network], Network]] = {
 # Heads of features less their mean over the training set.
 CENTRED = ("simpleshot",)
 # Those that take table rows, as the features of a frozen encoder are.
-OF_ROWS = ("mlp", "mlp_standardised", "linear", "linear_unit", "raw")
+OF_ROWS = ("mlp", "mlp_standardised", "linear", "linear_unit", "raw", "raw_standardised")
+# As rows are without an encoder, where they are scaled before one.
+RAW = {"mlp_standardised": "raw_standardised"}
 FUSIONS: dict[str, Callable[[], nn.Module]] = {
     "attention": attention.Attention,
     "concat": pooled.Concat,

@@ -15,7 +15,14 @@ from experiments.build.learners import (
     has_adapters,
     low_rank_of,
 )
-from experiments.build.networks import FUSIONS, ROWS_SHARE, computed, encoder_name, module_of
+from experiments.build.networks import (
+    FUSIONS,
+    RAW,
+    ROWS_SHARE,
+    computed,
+    encoder_name,
+    module_of,
+)
 from experiments.build.optimizers import OPTIMIZERS
 from experiments.names import check_name, named, parse_names
 from fsjax.encoders.low_rank import merged
@@ -84,7 +91,8 @@ def _change(variant: ConfigDict, name: str, modalities: tuple[str, ...]) -> None
     if name in modalities:
         variant.update(modalities=name, fusion="plain")
     elif name == "raw":
-        variant.encoders = dict.fromkeys(variant.encoders, "raw")
+        raw = {kind: RAW.get(name, "raw") for kind, name in variant.encoders.items()}
+        variant.encoders = raw
         variant.update(fusion="concat", head="prototype", distance="cosine")
         variant.update(learner="metric", objective="own")
         variant.train.steps = 0

@@ -92,6 +92,19 @@ class BesideOne(nn.Module):
         return self.encoder(jnp.concatenate([x, one], axis=-1), weight, train=train)
 
 
+class Mirrored(nn.Module):
+    """Numbers beside their negatives, before an encoder: their mean is zero, so that a norm over
+    them takes nothing of theirs away.
+    """
+
+    encoder: nn.Module
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
+        """x [B, K], weight [B] -> tokens of the encoder."""
+        return self.encoder(jnp.concatenate([x, -x], axis=-1), weight, train=train)
+
+
 class Encoded(nn.Module):
     """Tokens of an encoder that has already run, handed on."""
 

@@ -16,7 +16,7 @@ from fsjax.encoders.layers import spatial_tokens
 from fsjax.encoders.norms import CalibratedNorm, GroupNorm
 from fsjax.encoders.series import ConvSeries
 from fsjax.encoders.spread import each_block
-from fsjax.encoders.tabular import MLP, BesideOne, Raw, Standardised, UnitLength
+from fsjax.encoders.tabular import MLP, BesideOne, Mirrored, Raw, Standardised, UnitLength
 from fsjax.encoders.text import ByteTransformer, CharNgrams
 
 RNG = np.random.default_rng(0)
@@ -52,6 +52,11 @@ TINY = {
     "beside_one": (lambda norm: BesideOne(Raw()), floats(6), (1, 7)),
     "mlp_standardised": (lambda norm: Standardised(MLP((5,), 4)), floats(6), (1, 4)),
     "raw": (lambda norm: Raw(), floats(2, 3), (1, 6)),
+    "raw_standardised": (
+        lambda norm: Standardised(BesideOne(Mirrored(Raw()))),
+        floats(6),
+        (1, 2 * 7),
+    ),
 }
 NORMS = {"calibrated": CalibratedNorm, "group": partial(GroupNorm, groups=2)}
 

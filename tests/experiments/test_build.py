@@ -14,7 +14,7 @@ from absl import flags
 from ml_collections import config_flags
 from PIL import Image
 
-from experiments import build, dealer, jobs
+from experiments import build, dealer, fitting, jobs
 from experiments.configs import (
     emoji,
     emoji_heads,
@@ -109,6 +109,27 @@ def test_a_modality_whose_encoder_nothing_says_is_told_with_the_mend(views, name
     views.modalities, views.data.columns = name, f"{name}:{column}"
     with pytest.raises(ValueError, match=rf"{name} has rows of {said}.*image\.{name}:COLUMN"):
         build.read(views)
+
+
+def test_raw_numbers_of_ones_own_are_compared_as_training_classes_scale_them(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["label,height,width"]
+    for k, (a, b) in enumerate(rng.normal(size=(60, 2))):
+        noise = 0.05 * rng.normal(size=(5, 2))
+        lines += [f"{k},{1000 * (a + x) + 5000},{1e-3 * (b + y)}" for x, y in noise]
+    (tmp_path / "mine.csv").write_text("\n".join(lines))
+    config = own.get_config()
+    config.update(modalities="tabular", compare="raw")
+    config.data.path = str(tmp_path / "mine.csv")
+    config.validation.episodes = 100
+    pools = {split: make_pool(part) for split, part in build.tables(config).items()}
+    raw = build.models(config)["raw"]
+    job = jobs.prepare(raw, pools["train"])
+    params = fitting.untrained_params(job)
+    scale = params["network"]["encoders_tabular"]["mean"]
+    expected = pools["train"].sources["rows"].inputs.values["tabular"].mean(0)
+    np.testing.assert_allclose(scale, expected, rtol=0.1, atol=2e-4)
+    assert jobs.validated(raw, job.model, pools["validation"])(params) > 0.9
 
 
 def test_data_that_are_not_here_are_looked_for_in_the_folder_of_the_variable(folder, monkeypatch):
