@@ -43,6 +43,7 @@ def nearest_centroid(config: ConfigDict, pool: Pool) -> Mapping[tuple[int, int],
     """Ways and shots of the test settings -> accuracy of the nearest centroid (cosine)."""
     untrained = config.copy_and_resolve_references()
     untrained.compare = "raw"
+    untrained.encoders.tabular = "raw"  # not scaled by rows, which are those of the tests
     variant = build.models(untrained)["raw"]
     job = jobs.prepare(variant, pool)
     learner, rows = jobs.prepared(job.model, job.state.params, pool)

@@ -41,6 +41,13 @@ def test_the_nearest_centroid_is_told_for_all_classes(config):
     assert 0.05 < mean < 0.5
 
 
+def test_nothing_of_the_rows_is_learned_whatever_encoder_the_config_has(config):
+    config.frozen = "x:noisy"
+    expected = nearest_centroid(config, all_classes(config))
+    config.encoders.tabular = "mlp_standardised"
+    assert nearest_centroid(config, all_classes(config)) == expected
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [((2, 3), "all classes: class '0' has 4 rows.* 3 shots and 2"), ((7, 1), "7 ways asked")],
