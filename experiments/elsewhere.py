@@ -121,12 +121,12 @@ def fitted_pictures(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def told_twice(data: build.Data) -> str:
-    """A line on test classes that are called as classes that the run has seen; else nothing."""
+    """A sentence on test classes that are called as classes that the run has seen; else nothing."""
     seen = {name for split in ("train", "validation") for name in data.tables[split].classes}
     test = data.tables["test"].classes
     if not (both := [name for name in test if name in seen]):
         return ""
     return (
         f"{len(both)} of {len(test)} classes, such as {both[0]}, are called as classes that the "
-        "run has seen: results are of new classes only if those are others\n"
+        "run has seen: results are of new classes only if those are others"
     )

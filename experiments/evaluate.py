@@ -106,7 +106,8 @@ def _evaluate(
         data = build.prepared(asked, chosen)
     else:
         data = elsewhere.prepared(trained, asked, chosen)
-        print(elsewhere.told_twice(data), file=sys.stderr, end="")
+        if told := elsewhere.told_twice(data):
+            print(told, file=sys.stderr)
     data = build.seen_by_models(trained, data)
     pools = {
         split: devices.everywhere(asked, make_pool(part)) for split, part in data.tables.items()

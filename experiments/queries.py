@@ -92,19 +92,20 @@ def answer(
     found = find_modalities(labelled, columns, skip=(LABEL, GROUP))
     found = _as_trained(found, labelled, method) if method and not columns else found
     found = _known(found, method, say)
+    check_cells(labelled, found)
     if method is None:
-        check_cells(labelled, found)
         found = centred(labelled, found)
     if lacking := check_queries(asked, found):
         say(f"{query} has no column for {', '.join(lacking)}: missing in all rows")
-    if filled := method is None:
+    if method is None:
+        check_filled(labelled, found)
         check_filled(asked, found)
     elif guessed := len(empty_rows(asked, found)):
         say(f"{guessed} of {len(asked.rows)} queries have none of {', '.join(found)}: guessed")
     columns_written(asked, labelled.column(LABEL), tuple(found), risk is not None)
     method = method or _untrained(found, features)
     say(method.about)
-    table = as_table(labelled, found, method.sizes, filled=filled)
+    table = as_table(labelled, found, method.sizes)
     predictor = adapt(table, method, risk=risk)
     if predictor.transductive:
         say(f"transductive: queries are predicted {BLOCK} at a time and share information")

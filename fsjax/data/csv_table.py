@@ -126,9 +126,8 @@ def as_table(
     label: str = "label",
     group: str = "group",
     stream: bool = False,
-    filled: bool = True,
 ) -> Table:
-    """Reads a sheet of labelled rows.
+    """Reads a sheet of labelled rows whose cells have been checked.
 
     Args:
       sheet: the cells.
@@ -137,7 +136,6 @@ def as_table(
       label: the column that names the class of a row.
       group: the column that names the group of a row, if there is one.
       stream: as `read_rows` takes it.
-      filled: whether every row must have one of the modalities.
 
     Returns:
       A table of one source, "rows", whose classes are sorted.
@@ -151,9 +149,6 @@ def as_table(
             f"{sheet.path}: all rows are of one class, {classes[0]}; add rows of another, to tell "
             "them apart"
         )
-    check_cells(sheet, modalities)
-    if filled:
-        check_filled(sheet, modalities)
     check_precision(sheet, modalities)
     groups = np.arange(len(labels))
     if group in sheet.header:
@@ -198,6 +193,8 @@ def read_csv(
     sheet = open_csv(path)
     labels_of(sheet, label)
     found = find_modalities(sheet, columns, skip=(label, group))
+    check_cells(sheet, found)
+    check_filled(sheet, found)
     return as_table(sheet, found, sizes or Sizes(), label=label, group=group, stream=stream)
 
 
