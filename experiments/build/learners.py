@@ -29,6 +29,7 @@ from fsjax.learners.gradient import (
 from fsjax.learners.hallucinate import FEATURES, hallucinate
 from fsjax.learners.implicit import implicit
 from fsjax.learners.last_layer import learned_layer, prototype_layer
+from fsjax.learners.maml import of_known_classes
 from fsjax.learners.tip_adapter import choose
 from fsjax.types import Head, Learner, Network, Params
 
@@ -169,10 +170,11 @@ def _maml(
     loop = partial(
         inner_loop, first_order=inner.first_order >= 1, rematerialise=inner.rematerialise
     )
+    loss = named(LOSSES, config, "loss")
     return maml(
         network,
         layer or learned_layer(),
-        named(LOSSES, config, "loss"),
+        of_known_classes(loss) if layer else loss,
         rates=rates(inner.rate, steps=inner.steps),
         test_steps=inner.test_steps,
         **{"adapts": parse_names(inner.adapts), "loop": loop} | options,

@@ -4,11 +4,10 @@ import re
 from collections.abc import Callable, Collection, Mapping
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from fsjax.learners.gradient import Loop, Rates, inner_loop
-from fsjax.learners.maml import AdaptedTask, GradientLearner, Loss, maml
+from fsjax.learners.maml import AdaptedTask, GradientLearner, Loss, maml, of_known_classes
 from fsjax.learners.metric import MetricTask, metric
 from fsjax.types import Array, Head, Inputs, Key, Learner, Network, Params, Support
 
@@ -61,13 +60,9 @@ def finetune(
     """
     plain = metric(network, head)
 
-    def of_known_classes(logits: Array, labels: Array) -> Array:
-        barred = jnp.finfo(logits.dtype).min / 2
-        return loss(jnp.where(labels.any(0), logits, barred), labels)
-
     def tuned(params: Params) -> GradientLearner:
         begun = begins(network, params["network"])
-        return maml(begun, head, of_known_classes, rates=rates, adapts=parts, loop=loop)
+        return maml(begun, head, of_known_classes(loss), rates=rates, adapts=parts, loop=loop)
 
     def adapt(
         params: Params, support: Support, *, key: Key | None = None, train: bool = False

@@ -41,6 +41,17 @@ def row_weights(labels: Array) -> Array:
     return labels.sum(-1)
 
 
+def of_known_classes(loss: Loss) -> Loss:
+    """A loss of support rows in which classes without rows have no part, their logits being almost
+    minus infinity.
+    """
+
+    def among_them(logits: Array, labels: Array) -> Array:
+        return loss(jnp.where(labels.any(0), logits, jnp.finfo(logits.dtype).min / 2), labels)
+
+    return among_them
+
+
 def nothing(path: str) -> bool:
     """Says of no parameter that each inner step has its own."""
     return False
@@ -65,7 +76,8 @@ def maml(
       network: rows -> features [B, D].
       head: its task is the last layer as it starts, a pytree of floats: `learned_layer` for MAML,
         `prototype_layer` for ProtoMAML.
-      loss: of the support rows; it must ignore rows that have no weight.
+      loss: of the support rows; it must ignore rows that have no weight. `of_known_classes` it
+        ignores classes without rows, as suits layers for any number of ways.
       rates: of the steps; five constant ones of 0.1 by default.
       adapts: what the steps change, by name: "network", "head", or a part of the network such as
         "network/encoders_image" or "network/fusion". The head alone is ANIL (Raghu et al. 2020,

@@ -342,6 +342,24 @@ def test_what_gradient_learners_are_compared_with_takes_no_gradient_steps():
     assert learners == metric | dict.fromkeys(("proto_maml", "concat"), "proto_maml")
 
 
+def test_a_class_without_rows_changes_nothing_that_proto_maml_says_of_others():
+    config = emoji_heads.get_config()
+    config.update(learner="proto_maml", modalities="tabular", fusion="plain")
+    config.encoders.tabular = "linear"
+    learner = build.model(config).learner
+    x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    inputs = Inputs({"tabular": jnp.asarray(x)}, {"tabular": jnp.ones(6)})
+    labels = jnp.eye(3)[jnp.array([0, 1, 2, 0, 1, 2])]
+    params = learner.init(jax.random.key(0), Support(inputs, labels, Inputs({}, {})))
+
+    def answered(labels):
+        task = learner.adapt(params, Support(inputs, labels, Inputs({}, {})))
+        return learner.predict(params, task, inputs)
+
+    more = answered(jnp.pad(labels, [(0, 0), (0, 1)]))
+    np.testing.assert_allclose(more[:, :3], answered(labels), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", omniglot_papers.SETTINGS)
 def test_the_settings_of_the_papers_name_parts_that_exist(name):
     config = omniglot_papers.get_config(name)

@@ -10,7 +10,7 @@ import pytest
 from fsjax.heads import prototype
 from fsjax.learners.gradient import constant, inner_loop, per_parameter
 from fsjax.learners.last_layer import learned_layer, prototype_layer
-from fsjax.learners.maml import along_path, maml
+from fsjax.learners.maml import along_path, maml, of_known_classes
 from fsjax.objectives.losses import cross_entropy, mean_squared_error
 from fsjax.types import Inputs, Network, Support
 
@@ -108,6 +108,14 @@ def test_a_prototype_layer_starts_as_the_nearest_mean_and_takes_any_ways():
     np.testing.assert_allclose(predicted(learner, params), expected, rtol=1e-4, atol=1e-5)
     three = SUPPORT._replace(labels=jnp.eye(3)[jnp.array([0, 1, 1, 2, 0])])
     assert predicted(learner, params, three).shape == (3, 3)
+
+
+def test_a_class_without_rows_can_be_kept_out_of_the_loss():
+    learner = MAKE(prototype_layer(), loss=of_known_classes(cross_entropy))
+    params = parameters(learner)
+    more = SUPPORT._replace(labels=jnp.pad(LABELS, [(0, 0), (0, 1)]))
+    expected, found = (predicted(learner, params, support) for support in (SUPPORT, more))
+    np.testing.assert_allclose(found[:, :WAYS], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_padding_changes_nothing_and_gradients_reach_all_that_is_learned():
