@@ -31,8 +31,7 @@ def held(workdir: Path) -> Iterator[None]:
         file = (workdir / FILE).open("a+")
     except OSError as error:
         raise SystemExit(
-            f"cannot write the work directory {workdir}: {error.strerror}; "
-            "name another with --workdir"
+            f"cannot write the work directory {workdir}: {error.strerror}; name another"
         ) from error
     with file:
         try:
@@ -43,7 +42,7 @@ def held(workdir: Path) -> Iterator[None]:
                 file.seek(0)
                 raise ValueError(
                     f"{workdir} is in use by {file.read().strip() or 'another job'}; wait until "
-                    "that ends, or name another with --workdir"
+                    "that ends, or name another"
                 ) from error
             warnings.warn(
                 f"{workdir} cannot be locked ({error.strerror}): see to it that no other job "

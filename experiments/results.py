@@ -94,8 +94,8 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> None:
         defaults = plain(get_config())
         if unlike := difference(*(_filled(each, defaults) for each in (old, settings))):
             raise SystemExit(
-                f"{workdir} holds a run of another config: {unlike}; name another with --workdir, "
-                "or give the config that it was made with"
+                f"{workdir} holds a run of another config: {unlike}; name another, or give "
+                "the config that it was made with"
             )
     write_json(workdir / "config.json", settings)
 

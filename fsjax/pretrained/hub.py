@@ -75,6 +75,7 @@ def hub_config(folder: Path, kind: str) -> Mapping[str, Any]:
         config = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON ({error}); download it again") from error
-    if (found := config.get("model_type")) != kind:
+    found = config.get("model_type") if isinstance(config, dict) else None
+    if found != kind:
         raise ValueError(f"{path} is of a network of the kind {found}, not of {kind}")
     return config

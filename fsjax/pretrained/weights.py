@@ -32,7 +32,7 @@ def read_safetensors(path: str | Path) -> Weights:
 
     Raises:
       ImportError: if the package safetensors is not installed.
-      ValueError: if the file is damaged.
+      ValueError: if the file is damaged, or holds a type of numbers that NumPy lacks.
     """
     try:
         from safetensors import SafetensorError
@@ -43,6 +43,8 @@ def read_safetensors(path: str | Path) -> Weights:
         return load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} cannot be read ({error}); install it again") from error
+    except AttributeError as error:  # as of numbers of eight bits
+        raise ValueError(f"{path}: {error}; take the weights in float32 or float16") from error
 
 
 def read_torch(path: str | Path) -> Weights:

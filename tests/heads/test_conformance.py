@@ -117,6 +117,13 @@ def test_logits_are_the_same_without_jit(head):
     assert_close(plain(params, z, y, queries(4)), compiled(params, z, y, queries(4)))
 
 
+def test_a_support_set_without_rows_tells_all_classes_alike(head):
+    _, head, plain, _ = head
+    z, y = support(4, soft=False)
+    logits = plain(params_of(head, z, y), z[:0], y[:0], queries(4))
+    np.testing.assert_array_equal(logits, np.broadcast_to(logits[:, :1], logits.shape))
+
+
 @pytest.mark.parametrize("labels", [np.int32, np.bool_])
 @pytest.mark.parametrize("features", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_labels_and_features_of_any_type_are_taken(head, labels, features):

@@ -141,10 +141,17 @@ def test_weights_of_another_network_are_refused(tmp_path, arrays, config, messag
         clip.load_clip(written(tmp_path, arrays, CONFIG | config))
 
 
-def test_a_config_that_is_no_json_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"config\.json is no JSON .* download it again"),
+        ("[]", "of the kind None, not of clip"),
+    ],
+)
+def test_a_config_of_nothing_is_refused(tmp_path, text, message):
     written(tmp_path, weights())
-    (tmp_path / hub.CONFIG).write_text("{")
-    with pytest.raises(ValueError, match=r"config\.json is no JSON .* download it again"):
+    (tmp_path / hub.CONFIG).write_text(text)
+    with pytest.raises(ValueError, match=message):
         clip.load_clip(tmp_path)
 
 

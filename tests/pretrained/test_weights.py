@@ -1,7 +1,9 @@
 """Published weights: read without running what a file holds, and taken by name."""
 
 import io
+import json
 import pickle
+import struct
 import zipfile
 from collections import OrderedDict
 from importlib.util import find_spec
@@ -173,6 +175,15 @@ def test_a_damaged_safetensors_file_is_refused(tmp_path):
     np.testing.assert_array_equal(read_safetensors(path)["w"], NUMBERS)
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(ValueError, match=r"a\.safetensors cannot be read"):
+        read_safetensors(path)
+
+
+def test_numbers_of_a_type_that_numpy_lacks_are_refused(tmp_path):
+    pytest.importorskip("safetensors", reason="safetensors is not installed")
+    about = {"w": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}
+    header, path = json.dumps(about).encode(), tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(2))
+    with pytest.raises(ValueError, match=r"a\.safetensors: .*float8.*in float32 or float16"):
         read_safetensors(path)
 
 
