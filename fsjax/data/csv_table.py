@@ -162,7 +162,7 @@ def as_table(
 def read_csv(
     path: str | Path,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
     label: str = "label",
     group: str = "group",
     sizes: Sizes | None = None,
@@ -220,7 +220,7 @@ def read_queries(
     path: str | Path,
     support: str | Path,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str | Sequence[str]] | None = None,
     label: str = "label",
     group: str = "group",
     sizes: Sizes | None = None,

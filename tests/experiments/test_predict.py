@@ -30,6 +30,7 @@ from experiments import (
 )
 from experiments.configs import own
 from experiments.left_out import LeftOut
+from fsjax.data.csv_table import read_csv, read_queries
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table, rows, take_classes
 from fsjax.heads import soft_kmeans
@@ -507,6 +508,12 @@ def test_a_run_finds_the_columns_of_its_csv_in_any_order(run, capsys):
     found = ask(folder, "query.csv", *of_run, support="swapped.csv")
     assert found == said
     assert "reads tabular from a, b; other from c\n" in capsys.readouterr().err
+    method = methods.of_run(folder / "work")
+    how = {"sizes": method.sizes, "columns": method.columns}
+    predictor = prediction.adapt(read_csv(folder / "swapped.csv", **how), method)
+    answers = predictor.predict(read_queries(folder / "query.csv", folder / "swapped.csv", **how))
+    told = [[float(row[f"p({name})"]) for name in predictor.classes] for row in found]
+    np.testing.assert_allclose(answers.probabilities, told, atol=1e-3)
 
 
 def begin_untrained(config, workdir, modality):
