@@ -105,8 +105,15 @@ class SupportNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool, pool: Pool = no_pool) -> Array:
         """x [B, ..., D], weight [B] -> the same shape, pooled; "stats" are used if given."""
-        moments = self.variable("stats", "moments", weighted_moments, x, weight)
+        moments = self.variable("stats", "moments", _moments_of_support, x, weight)
         return _Affine()(x, *moments.value, pool)
+
+
+def _moments_of_support(x: Array, weight: Array) -> tuple[Array, Array]:
+    """0 and 1 if no row counts, as of a modality that no support row has: queries stay as large
+    as they are, where a variance of zero would enlarge them by a factor of hundreds a layer."""
+    mean, var = weighted_moments(x, weight)
+    return mean, jnp.where(_of_all(weight.sum()) > 0, var, 1.0)
 
 
 class CalibratedNorm(nn.Module):

@@ -168,6 +168,14 @@ def test_support_norm_uses_the_statistics_given_so_that_queries_do_not_influence
     close(np.concatenate(alone), query[:2])
 
 
+def test_support_norm_leaves_queries_as_they_are_where_no_support_row_counts():
+    norm = SupportNorm()
+    params = random_params(norm)
+    _, stats = apply(norm, params, X, 0 * ONES)
+    y, _ = apply(norm, params, OTHER, stats=stats)
+    close(y, normalised(OTHER, 0.0, 1.0, params["_Affine_0"]))
+
+
 def test_episode_norm_hands_no_statistics_on_so_that_queries_influence_each_other():
     norm = EpisodeNorm()
     params = random_params(norm)
