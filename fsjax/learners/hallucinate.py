@@ -93,7 +93,8 @@ def hallucinate(
     """A learner that adapts to real rows and to synthetic ones of the same classes (Wang et al.
     2018, https://arxiv.org/abs/1801.05401).
 
-    A class of which there is no row, nor a description that the generator is told, gets none.
+    A class of which there is no row, nor a description that the generator is told, gets none, and
+    the generator learns nothing from its queries.
 
     Args:
       network: rows -> features [B, D], or anything that the generator makes [B, ...].
@@ -122,8 +123,7 @@ def hallucinate(
 
     def synthesise(params: Params, z: Array, support: Support, key: Key) -> tuple[Array, Array]:
         of_classes = known(z, support)
-        told = support.labels.any(0) | of_classes.side.any(-1)
-        each = weights(support.labels.sum(0)) * told[:, None]
+        each = weights(support.labels.sum(0)) * _told(support, of_classes)[:, None]
         ways, number = each.shape
         condition = jax.tree.map(lambda x: jnp.repeat(x, number, 0), of_classes)
         labels = jnp.repeat(jnp.eye(ways), number, 0) * each.reshape(-1, 1)
@@ -171,7 +171,9 @@ def hallucinate(
     def examples(params: Params, episode: Episode, key: Key) -> Examples:
         z, _ = embed_all(params, episode, key)
         shots = len(episode.support.labels)
-        return _examples(z[shots:], episode.targets, known(z[:shots], episode.support))
+        of_classes = known(z[:shots], episode.support)
+        targets = episode.targets * _told(episode.support, of_classes)
+        return _examples(z[shots:], targets, of_classes)
 
     def rows(params: Params, episode: Episode, key: Key) -> tuple[Array, Array]:
         key_embed, key_noise = jax.random.split(key)
@@ -183,6 +185,11 @@ def hallucinate(
         return _joined(real, (jax.lax.stop_gradient(made), labels))
 
     return Hallucinator(init, adapt, predict, examples, rows)
+
+
+def _told(support: Support, of_classes: Condition) -> Array:
+    """Of which classes the generator is told anything: [W] bool."""
+    return support.labels.any(0) | of_classes.side.any(-1)
 
 
 def _as_inputs(z: Array) -> Inputs:

@@ -114,7 +114,7 @@ def test_classes_without_any_row_are_known_by_rows_made_of_their_descriptions():
 
 
 @DESCRIBED
-def test_of_a_class_of_which_nothing_is_known_there_is_no_synthetic_row(
+def test_of_a_class_of_which_nothing_is_known_no_synthetic_row_is_made_or_learned(
     describe, of_prototype, of_side
 ):
     learner = learner_of(equal_weights(GENERATED), describe=describe)
@@ -124,6 +124,8 @@ def test_of_a_class_of_which_nothing_is_known_there_is_no_synthetic_row(
     episode = EPISODE._replace(support=SUPPORT._replace(labels=labels, side=told))
     made = learner.rows(params, episode, KEY)[1][10:]
     assert np.any(made, axis=0).tolist() == [True, of_side == 1, False]
+    weight = learner.examples(params, episode, KEY).weight
+    np.testing.assert_array_equal(weight, [1, of_side == 1, 0, 0])
 
 
 def test_a_class_gets_as_many_synthetic_rows_as_it_lacks():
