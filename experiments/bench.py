@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from experiments import results
 from experiments.benchmarks import contest
 from experiments.benchmarks.bouts import bouts
-from experiments.names import as_path, pick
+from experiments.names import as_path, count, pick
 
 
 def measure(name: str, bout: contest.Bout, rounds: int, *flags: str) -> dict[str, dict[str, float]]:
@@ -44,7 +44,7 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--quick", action="store_true", help="short bouts, and not all")
     parser.add_argument("--only", nargs="+", metavar="BOUT", help=", ".join(bouts(quick=False)))
-    parser.add_argument("--rounds", type=int, help="5, or 3 of quick ones")
+    parser.add_argument("--rounds", type=count, help="5, or 3 of quick ones")
     parser.add_argument("--out", type=as_path, help="a JSON file for the figures")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()

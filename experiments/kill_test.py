@@ -25,7 +25,7 @@ import numpy as np
 
 from experiments import build, jobs, results
 from experiments.evaluate import load_config
-from experiments.names import as_path
+from experiments.names import as_path, count
 from experiments.stopping import RUN_AGAIN
 from fsjax.data.pool import make_pool
 from fsjax.training.checkpoint import UNFINISHED, Checkpoints
@@ -212,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Kills as often as the arguments ask, and tells how the run ended."""
     parser = argparse.ArgumentParser(prog="python -m experiments.kill_test", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--kills", type=count, default=50)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--folder", type=as_path, help="an empty one; a temporary one by default")
     args = parser.parse_args(argv)

@@ -1,6 +1,7 @@
 """Names in a config, and what is said of those that nothing has."""
 
 import difflib
+from argparse import ArgumentTypeError
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,13 @@ from typing import Any
 def as_path(text: str) -> Path:
     """The path that a flag names, `~` the home directory: shells leave it in --flag=~/folder."""
     return Path(text).expanduser()
+
+
+def count(text: str) -> int:
+    """The number that a flag says, of things of which there is one at least."""
+    if not text.isdecimal() or int(text) == 0:
+        raise ArgumentTypeError(f"{text!r} is not 1 or more")
+    return int(text)
 
 
 def pick(choices: Mapping[str, Any], name: str, key: str) -> Any:

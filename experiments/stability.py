@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments import build, compiled, dealer, devices, fitting, jobs
 from experiments.evaluate import load_config
-from experiments.names import as_path, check_name
+from experiments.names import as_path, check_name, count
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
 from fsjax.evaluation.figures import accuracy
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--workdir", type=as_path, required=True, help="of a run that was trained")
     parser.add_argument("--model", default="hallucinate", help="one of the run's")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=count, default=5)
     args = parser.parse_args(argv)
     compiled.keep()
     try:

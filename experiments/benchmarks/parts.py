@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmarks.contest import median
+from experiments.names import count
 from fsjax.encoders.convolution import conv3x3, corr3x3
 from fsjax.encoders.norms import CalibratedNorm
 from fsjax.encoders.pooling import max_pool2x2
@@ -72,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.benchmarks.parts")
     parser.description = __doc__
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--rows", type=int, default=100, help="of one half of an episode")
+    parser.add_argument("--rows", type=count, default=100, help="of one half of an episode")
     args = parser.parse_args()
     for size, channels in BLOCKS:
         found = measure(args.rows, size, channels)

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.benchmarks.bouts import LAST, TUNED
+from experiments.names import count
 
 STEPS, EVERY = 3000, 100
 SIZES = {"ways": 5, "shots": 1, "queries": 5, "episodes": 600}
@@ -123,7 +124,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="of Omniglot, with its split")
     parser.add_argument("--goal", type=float, default=0.97)
     parser.add_argument("--only", choices=[who for who in VARIABLES if who != AGAIN])
-    parser.add_argument("--rounds", type=int, default=1, help="in which all race in turn")
+    parser.add_argument("--rounds", type=count, default=1, help="in which all race in turn")
     parser.add_argument("--serve", choices=VARIABLES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
