@@ -37,7 +37,7 @@ def conv3x3(x: Array, w: Array) -> Array:
       ValueError: a rank, a number of channels or a dtype does not fit.
     """
     _check_operands("conv3x3", x, w)
-    return _conv_vjp(*_vary_alike(x, w))
+    return _conv_vjp(*vary_alike(x, w))
 
 
 def conv3x3_stride2(x: Array, w: Array) -> Array:
@@ -81,7 +81,7 @@ def corr3x3(x: Array, dy: Array) -> Array:
             "corr3x3 takes x [B, H, W, I] and dy [B, H, W, O] of one dtype, "
             f"got {jax.typeof(x)} and {jax.typeof(dy)}"
         )
-    return _corr_vjp(*_vary_alike(x, dy))
+    return _corr_vjp(*vary_alike(x, dy))
 
 
 def _check_operands(name: str, x: Array, w: Array) -> None:
@@ -139,7 +139,7 @@ def _flip(w: Array) -> Array:
     return w[::-1, ::-1].swapaxes(2, 3)
 
 
-def _vary_alike(a: Array, b: Array) -> tuple[Array, Array]:
+def vary_alike(a: Array, b: Array) -> tuple[Array, Array]:
     """Under shard_map, makes an operand that is the same on all devices vary as the other does.
 
     Its gradient is then summed over the devices, by the transpose of the sum here: a custom VJP

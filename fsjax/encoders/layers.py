@@ -1,6 +1,7 @@
 """What several encoders share."""
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -8,7 +9,8 @@ from flax.linen.dtypes import promote_dtype
 from jax.lax import collapse
 
 from fsjax.encoders.convolution import conv3x3, conv3x3_stride2
-from fsjax.encoders.norms import CalibratedNorm
+from fsjax.encoders.norms import CalibratedNorm, Maps
+from fsjax.encoders.pooled_convolution import convolved
 from fsjax.encoders.pooling import Pool, max_pool2x2
 from fsjax.types import Array, Tokens
 
@@ -51,11 +53,13 @@ class Conv3x3(nn.Module):
     """A 3x3 convolution, zero padding, closed under differentiation, vmap and scan."""
 
     features: int
-    convolve: Callable[[Array, Array], Array] = conv3x3
+    convolve: Callable[[Array, Array], Array | Maps] = conv3x3
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """x [B, H, W, C] -> [B, H, W, features], or half of H and W with `conv3x3_stride2`."""
+    def __call__(self, x: Array) -> Array | Maps:
+        """x [B, H, W, C] -> [B, H, W, features], or half of H and W with `conv3x3_stride2`; or
+        `Maps`, with `convolved`.
+        """
         shape = (3, 3, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         return self.convolve(*promote_dtype(x, kernel))
@@ -71,9 +75,9 @@ class ConvBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool) -> Array:
         """x [B, H, W, C], weight [B] -> [B, H // 2, W // 2, features]."""
-        x = Conv3x3(self.features)(x)
+        maps = Conv3x3(self.features, partial(convolved, pool=self.pool))(x)
         # ReLU and maximum commute, and there is less left after pooling.
-        return nn.relu(self.norm()(x, weight, train=train, pool=self.pool))
+        return nn.relu(self.norm()(maps, weight, train=train))
 
 
 class StridedBlock(nn.Module):

@@ -1,13 +1,17 @@
 """Normalisation by statistics over rows, with no state but parameters.
 
 Each norm is a Flax module called with x [B, ..., D], weight [B], the weight of each row in the
-statistics, and a pooling of what it normalises, by maximum or mean. Statistics [D] leave through
+statistics, and a pooling of what it normalises, by maximum or mean; or, in place of x and pooling,
+with `Maps`, which are computed as far as the norm asks. Statistics [D] leave through
 the collection "stats", and come back through it. `flax.linen.GroupNorm` behind the same call is
 `group`, which needs no statistics. Within a map over the axis "rows", as of
 `fsjax.encoders.spread`, statistics are those of the rows of all its devices.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -60,17 +64,72 @@ def weighted_moments(x: Array, weight: Array) -> tuple[Array, Array]:
     return mean, squares - jnp.square(mean - centre)
 
 
+def moments_of_product(x: Array, kernel: Array, weight: Array) -> tuple[Array, Array]:
+    """`weighted_moments` of x @ kernel, by a pass over x alone, which pays where that is narrow.
+
+    By mean m and covariance C of x they are m k and k' C k, for each column k of the kernel.
+
+    Args:
+      x: [B, ..., K].
+      kernel: [K, D].
+      weight: [B].
+
+    Returns:
+      mean [D] and variance [D], in float32 at least.
+    """
+    x, kernel = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (x, kernel))
+    x = x.reshape(len(x), -1, x.shape[-1])
+    total = jnp.maximum(_of_all(weight.sum()) * x.shape[1], jnp.finfo(x.dtype).tiny)
+    product = partial(jnp.einsum, precision="highest")
+
+    def over_rows(of_each: Array) -> Array:
+        return _of_all(product("b,b...->...", weight.astype(x.dtype), of_each)) / total
+
+    mean = over_rows(x.sum(1))
+    centre = stop_gradient(mean)  # as in `weighted_moments`
+    apart = x - centre
+    covariance = over_rows(product("bpk,bpl->bkl", apart, apart))
+    covariance -= jnp.outer(mean - centre, mean - centre)
+    variance = product("kd,kl,ld->d", kernel, covariance, kernel)
+    # Rounding may leave less than nothing where a kernel sees no change.
+    return product("k,kd->d", mean, kernel), jnp.maximum(variance, 0.0)
+
+
+class Maps(NamedTuple):
+    """Maps [B, ..., D] that are to be normalised and pooled."""
+
+    features: int  # D
+    pool: Pool
+    whole: Callable[[], Array]  # [B, ..., D], not pooled
+    moments: Callable[[Array], tuple[Array, Array]]  # weight [B] -> mean [D], variance [D]
+    pooled: Callable[[Array], Array]  # sign [D], 1 or -1 -> the pooled product of maps and it
+
+
+def maps_of(x: Array, pool: Pool = no_pool) -> Maps:
+    """Those that have been computed."""
+
+    def pooled(sign: Array) -> Array:
+        return pool(x * sign.astype(x.dtype))
+
+    return Maps(x.shape[-1], pool, lambda: x, partial(weighted_moments, x), pooled)
+
+
+def _maps(x: Array | Maps, pool: Pool) -> Maps:
+    return x if isinstance(x, Maps) else maps_of(x, pool)
+
+
 class _Affine(nn.Module):
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: Array, mean: Array, var: Array, pool: Pool) -> Array:
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+    def __call__(self, maps: Maps, mean: Array, var: Array) -> Array:
+        scale = self.param("scale", nn.initializers.ones, (maps.features,))
+        bias = self.param("bias", nn.initializers.zeros, (maps.features,))
         factor = scale * jax.lax.rsqrt(var + self.epsilon)
         # Pooling commutes with an increasing affine map, whose gradients then have fewer terms.
-        sign = jnp.where(factor < 0, -1, 1).astype(x.dtype)
-        return (pool(x * sign) * (sign * factor) + (bias - mean * factor)).astype(x.dtype)
+        sign = jnp.where(factor < 0, -1, 1)
+        x = maps.pooled(sign)
+        return (x * (sign * factor) + (bias - mean * factor)).astype(x.dtype)
 
 
 class GroupNorm(nn.Module):
@@ -79,9 +138,12 @@ class GroupNorm(nn.Module):
     groups: int = 8
 
     @nn.compact
-    def __call__(self, x: Array, weight: Array, *, train: bool, pool: Pool = no_pool) -> Array:
+    def __call__(
+        self, x: Array | Maps, weight: Array, *, train: bool, pool: Pool = no_pool
+    ) -> Array:
         """x [B, ..., D] -> the same shape, pooled; `groups` must divide D."""
-        return pool(nn.GroupNorm(self.groups)(x))
+        maps = _maps(x, pool)
+        return maps.pool(nn.GroupNorm(self.groups)(maps.whole()))
 
 
 class EpisodeNorm(nn.Module):
@@ -91,9 +153,12 @@ class EpisodeNorm(nn.Module):
     """
 
     @nn.compact
-    def __call__(self, x: Array, weight: Array, *, train: bool, pool: Pool = no_pool) -> Array:
+    def __call__(
+        self, x: Array | Maps, weight: Array, *, train: bool, pool: Pool = no_pool
+    ) -> Array:
         """x [B, ..., D], weight [B] -> the same shape, pooled."""
-        return _Affine()(x, *weighted_moments(x, weight), pool)
+        maps = _maps(x, pool)
+        return _Affine()(maps, *maps.moments(weight))
 
 
 class SupportNorm(nn.Module):
@@ -103,16 +168,19 @@ class SupportNorm(nn.Module):
     """
 
     @nn.compact
-    def __call__(self, x: Array, weight: Array, *, train: bool, pool: Pool = no_pool) -> Array:
+    def __call__(
+        self, x: Array | Maps, weight: Array, *, train: bool, pool: Pool = no_pool
+    ) -> Array:
         """x [B, ..., D], weight [B] -> the same shape, pooled; "stats" are used if given."""
-        moments = self.variable("stats", "moments", _moments_of_support, x, weight)
-        return _Affine()(x, *moments.value, pool)
+        maps = _maps(x, pool)
+        moments = self.variable("stats", "moments", _moments_of_support, maps, weight)
+        return _Affine()(maps, *moments.value)
 
 
-def _moments_of_support(x: Array, weight: Array) -> tuple[Array, Array]:
+def _moments_of_support(maps: Maps, weight: Array) -> tuple[Array, Array]:
     """0 and 1 if no row counts, as of a modality that no support row has: queries stay as large
     as they are, where a variance of zero would enlarge them by a factor of hundreds a layer."""
-    mean, var = weighted_moments(x, weight)
+    mean, var = maps.moments(weight)
     return mean, jnp.where(_of_all(weight.sum()) > 0, var, 1.0)
 
 
@@ -120,19 +188,24 @@ class CalibratedNorm(nn.Module):
     """Batch statistics in training; at test the parameters `mean` and `var`, set by `calibrate`."""
 
     @nn.compact
-    def __call__(self, x: Array, weight: Array, *, train: bool, pool: Pool = no_pool) -> Array:
+    def __call__(
+        self, x: Array | Maps, weight: Array, *, train: bool, pool: Pool = no_pool
+    ) -> Array:
         """x [B, ..., D], weight [B] -> the same shape, pooled."""
-        mean = self.param("mean", nn.initializers.zeros, (x.shape[-1],))
-        var = self.param("var", nn.initializers.ones, (x.shape[-1],))
+        maps = _maps(x, pool)
+        mean = self.param("mean", nn.initializers.zeros, (maps.features,))
+        var = self.param("var", nn.initializers.ones, (maps.features,))
         affine = _Affine()
         if not train:
-            return affine(x, stop_gradient(mean), stop_gradient(var), pool)
-        return affine(x, *told_moments(self, x, weight), pool)
+            return affine(maps, stop_gradient(mean), stop_gradient(var))
+        return affine(maps, *told_moments(self, maps, weight))
 
 
-def told_moments(module: nn.Module, x: Array, weight: Array) -> tuple[Array, Array]:
-    """The moments of x, sown by a module into "stats" beside the weight of the rows they are of."""
-    mean, var = weighted_moments(x, weight)
+def told_moments(module: nn.Module, maps: Maps, weight: Array) -> tuple[Array, Array]:
+    """The moments of maps, sown by a module into "stats" beside the weight of the rows they are
+    of.
+    """
+    mean, var = maps.moments(weight)
     for name, value in (("mean", mean), ("var", var), ("rows", _of_all(weight.sum()))):
         module.sow("stats", name, value, reduce_fn=_last, init_fn=lambda: None)
     return mean, var

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.lax import collapse, stop_gradient
 
 from fsjax.encoders.layers import as_float, one_token
-from fsjax.encoders.norms import told_moments, weighted_moments
+from fsjax.encoders.norms import maps_of, told_moments, weighted_moments
 from fsjax.types import Array, Tokens
 
 
@@ -68,7 +68,7 @@ class Standardised(nn.Module):
         mean = stop_gradient(self.param("mean", lambda _: weighted_moments(x, weight)[0]))
         var = stop_gradient(self.param("var", lambda _: weighted_moments(x, weight)[1]))
         if train:
-            mean, var = told_moments(self, x, weight)
+            mean, var = told_moments(self, maps_of(x), weight)
         # What is the same in all rows has a variance of rounding alone, and stays near zero.
         varies = var > 1e-12 * jnp.square(mean)
         x = (x - mean) * jnp.where(varies, jax.lax.rsqrt(jnp.where(varies, var, 1.0)), 1.0)

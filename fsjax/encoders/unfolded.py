@@ -15,7 +15,12 @@ def conv(x: Array, w: Array) -> Array:
     Nine sums of products would be faster for one channel, but compilers work out a sum as cheap as
     that again for each of its uses.
     """
-    return _unfold(_unfold(x, 2), 1) @ w.reshape(-1, w.shape[-1])
+    return patches(x) @ w.reshape(-1, w.shape[-1])
+
+
+def patches(x: Array) -> Array:
+    """[B, H, W, I] -> [B, H, W, 9 * I]: what a 3x3 kernel sees at each place, zeros around."""
+    return _unfold(_unfold(x, 2), 1)
 
 
 def corr_in_chunks(x: Array, dy: Array) -> Array:

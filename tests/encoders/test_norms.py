@@ -15,6 +15,7 @@ from fsjax.encoders.norms import (
     EpisodeNorm,
     GroupNorm,
     SupportNorm,
+    moments_of_product,
     weighted_moments,
 )
 from fsjax.encoders.pooling import max_pool2x2
@@ -63,6 +64,43 @@ def test_weighted_moments_are_numpys_also_far_from_zero(weight, offset):
     spread = np.einsum("b,blD->D", w, np.square(x - expected)) / total
     np.testing.assert_allclose(mean, expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(var, spread, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+@pytest.mark.parametrize("weight", [ONES, WEIGHT, 0 * ONES])
+def test_moments_of_a_product_are_those_of_it(offset, weight):
+    x, kernel = X + np.float32(offset), RNG.normal(size=(4, 6)).astype(np.float32)
+    found = jax.jit(moments_of_product)(x, kernel, weight)
+    with jax.enable_x64(True):
+        expected = moments(x.astype(np.float64) @ kernel, weight)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3 * max(1.0, offset / 100))
+
+
+def test_moments_of_a_product_have_gradients_of_two_orders():
+    def along(product, x, kernel):
+        def scalar(x, kernel):
+            mean, var = product(x, kernel, jnp.asarray(WEIGHT, x.dtype))
+            return jnp.sum(mean * var) + jnp.sum(jnp.sin(var))
+
+        of_both = jax.grad(scalar, (0, 1))(x, kernel)
+        return sum(jnp.vdot(a, b) for a, b in zip(of_both, (x[::-1], kernel[::-1]), strict=True))
+
+    with jax.enable_x64(True):
+        x, kernel = jnp.asarray(X, float), jnp.asarray(RNG.normal(size=(4, 6)))
+        found, expected = (
+            jax.jit(jax.value_and_grad(along, (1, 2)), static_argnums=0)(product, x, kernel)
+            for product in (moments_of_product, lambda x, k, w: weighted_moments(x @ k, w))
+        )
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-9), found, expected)
+
+
+def test_the_variance_of_a_product_that_sees_no_change_is_not_negative():
+    way, kernel = RNG.normal(size=9), RNG.normal(size=(9, 16))
+    kernel -= np.outer(way, way @ kernel) / (way @ way)
+    x = np.multiply.outer(RNG.normal(0.0, 100.0, (40, 1)), way)
+    _, variance = moments_of_product(*map(np.float32, (x, kernel)), np.ones(40, np.float32))
+    assert np.min(variance) >= 0 and np.max(variance) < 1
 
 
 def test_where_other_things_than_rows_are_spread_moments_are_of_own_rows():
