@@ -49,8 +49,9 @@ def test_the_first_work_is_not_timed(monkeypatch):
 
 
 def test_parts_of_a_block_are_timed():
-    found = parts.measure(2, 4, 1)
-    assert len(found) == 3 and min(found.values()) > 0
+    for channels, number in ((1, 1), (3, 3)):
+        found = parts.measure(2, 4, channels)
+        assert len(found) == number and min(found.values()) > 0
 
 
 def test_a_competitor_has_the_variables_that_are_its_own():
