@@ -89,17 +89,22 @@ def check_models(config: ConfigDict) -> None:
       ValueError: if those of one do not; says of which.
     """
     for name, variant in build.models(config).items():
-        try:
-            build.training(variant, build.model(variant), None)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+        _check_trains(name, variant, build.model(variant))
+
+
+def _check_trains(name: str, variant: ConfigDict, model: build.Model) -> None:
+    try:
+        build.training(variant, model, None)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def check_base(config: ConfigDict) -> None:
     """Checks that all models of a run that are trained can begin with its base.
 
     Raises:
-      ValueError: if one has another network, or its rows cannot be encoded before training.
+      ValueError: if one has another network, or its rows cannot be encoded before training or
+        its objective has to encode them itself.
     """
     for name, variant in build.models(config).items():
         if variant.train.steps:
@@ -118,13 +123,16 @@ def _check_begins(config: ConfigDict, name: str, variant: ConfigDict) -> None:
             f"config.base is the network of all models, and {name!r} has another one: compare "
             f"heads and learners alone, and none of the heads {', '.join(build.CENTRED)}"
         )
-    fixed = config.base.begins == "frozen"
-    if fixed and (build.model(variant).fast is None or variant.train.warp):
+    if config.base.begins != "frozen":
+        return
+    fast = build.model(variant).fast
+    if fast is None or variant.train.warp:
         raise ValueError(
             "config.base encodes rows once, before training: take config.learner=metric or "
             "hallucinate, a norm that does not mix rows, config.train.warp=0 and, where rows are "
             "streamed, no encoder raw; or config.base.begins=tuned or low_rank"
         )
+    _check_trains(name, variant, fast)
 
 
 def rehearse(job: Job, pools: Mapping[str, Pool]) -> None:

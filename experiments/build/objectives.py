@@ -135,7 +135,8 @@ def _views(config: ConfigDict, model: Model) -> Objective:
     if model.fast is None:
         raise ValueError(
             "config.objective='views' encodes each row by itself and once: take config.norm="
-            "calibrated or group, config.base.steps=0 and, where rows are streamed, no encoder raw"
+            "calibrated or group, config.base.begins=tuned if there is a base (config.base.steps=0 "
+            "is none) and, where rows are streamed, no encoder raw"
         )
     chosen = views(parse_names(config.modalities), **config.views)
     encode = computed(config, model.module, method="encode")

@@ -478,6 +478,7 @@ def test_base_and_models_have_different_classes_where_they_are_to_share_them(fin
         ({"norm": "episode"}, "norm"),
         ({"compare": "tabular"}, "'tabular' has another one"),
         ({"compare": "simpleshot"}, "none of the heads simpleshot"),
+        ({"compare": "views"}, r"views: .*config\.base\.begins=tuned"),
     ],
 )
 def test_what_cannot_be_trained_at_the_features_of_a_base_says_so_before_it_is_trained(
@@ -488,6 +489,7 @@ def test_what_cannot_be_trained_at_the_features_of_a_base_says_so_before_it_is_t
     config.base.steps = 1
     with pytest.raises(ValueError, match=message):
         train.train(config, tmp_path / "work")
+    assert not (tmp_path / "work" / "base").exists()
 
 
 def test_a_base_that_is_tuned_is_where_a_model_begins_and_not_where_it_stays(
