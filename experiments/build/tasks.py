@@ -10,6 +10,7 @@ from experiments.build.parts import Model, model
 from experiments.dealer import training_tasks
 from experiments.devices import mesh_of_rows, mesh_of_tasks
 from fsjax.evaluation.figures import accuracy
+from fsjax.learners.maml import GradientLearner
 from fsjax.objectives.episodic import over_rows, over_tasks
 from fsjax.objectives.multi_step import annealed
 from fsjax.types import Key, Objective, Params, Pool, Sample
@@ -38,7 +39,7 @@ def on_tasks(
 
     def make(config: ConfigDict, made: Model, train: Pool) -> Training:
         share = config.inner.first_order
-        if 0 < share < 1:
+        if 0 < share < 1 and isinstance(made.learner, GradientLearner):
             first, second = (_of_order(config, order) for order in (1.0, 0.0))
             objective = annealed(
                 of_model(first, model(first)),

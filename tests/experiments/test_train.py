@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -31,6 +32,7 @@ from experiments.stopping import Stop, Stopped
 from fsjax.data.pool import make_pool
 from fsjax.data.splits import split_by_digest
 from fsjax.training.loop import Diverged
+from fsjax.training.state import train_chunk
 
 ROOT = Path(__file__).parents[2]
 OWN = "experiments/configs/own.py"
@@ -509,6 +511,19 @@ def test_a_base_that_is_tuned_is_where_a_model_begins_and_not_where_it_stays(
     x = pool.sources["rows"].inputs
     slopes = jax.grad(lambda p: job.model.network.apply(p, x)[0].sum())(base)
     assert any(np.any(g) for g in jax.tree.leaves(slopes))
+
+
+def test_a_share_of_first_order_is_nothing_to_what_is_trained_at_the_features_of_a_base(
+    tmp_path, small, write_npz
+):
+    config = small(write_npz(tmp_path / "data.npz"))
+    config.update(modalities="tabular", fusion="plain", compare="")
+    config.base.steps = 1
+    config.inner.first_order = 0.5
+    pool = make_pool(build.tables(config)["train"])
+    base = jobs.prepare(build.base(config), pool).state.params["network"]
+    job = jobs.prepare(config, pool, base)
+    jax.eval_shape(partial(train_chunk, num_steps=1, **jobs.trains_with(job)), job.state)
 
 
 def test_too_few_rows_for_the_episodes_name_split_and_class(finished, tmp_path):
