@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -10,6 +11,9 @@ from experiments import build, fitting, jobs, results
 from experiments.evaluate import load_config
 from experiments.names import check_name, parse_names
 from fsjax.types import Pool
+
+# Of `config.data` what says where rows lie, and not which ones they are.
+PLACES = ("stream", "ahead", "divide")
 
 
 def in_order(config: ConfigDict) -> list[list[str]]:
@@ -94,9 +98,7 @@ def _check_can_teach(teacher: ConfigDict, name: str) -> None:
 
 def _check_fits(config: ConfigDict, teacher: ConfigDict, folder: Path, name: str) -> None:
     """Checks that a teacher of another run knows no class of our validation or test."""
-    ours, theirs = results.plain(config), results.plain(teacher)
-    parts = ("data", "frozen")
-    if unlike := results.difference(*({p: x[p] for p in parts} for x in (theirs, ours))):
+    if unlike := results.difference(_rows(teacher), _rows(config)):
         raise ValueError(
             f"{name!r} of config.teacher.workdir={folder} was trained on other data, and may know "
             f"the classes of validation and test: {unlike}; train a teacher on these data"
@@ -110,6 +112,13 @@ def _check_fits(config: ConfigDict, teacher: ConfigDict, folder: Path, name: str
             )
     if not (folder / "models" / name / "checkpoints").is_dir():
         raise ValueError(f"config.teacher.workdir={folder}: {name!r} was not trained there")
+
+
+def _rows(config: ConfigDict) -> dict[str, Any]:
+    """What says which rows a run reads, and how."""
+    settings = results.plain(config)
+    data = {key: value for key, value in settings["data"].items() if key not in PLACES}
+    return {"data": data, "frozen": settings["frozen"]}
 
 
 def _inputs(config: ConfigDict) -> dict[str, Sequence[str]]:
