@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from experiments import build, fitting, jobs, results
 from experiments.evaluate import load_config
-from experiments.names import check_name, parse_names
+from experiments.names import as_path, check_name, parse_names
 from fsjax.types import Pool
 
 # Of `config.data` what says where rows lie, and not which ones they are.
@@ -78,7 +78,7 @@ def is_taught(variant: ConfigDict) -> bool:
 def _teacher(config: ConfigDict) -> tuple[Path | None, str, ConfigDict]:
     """Its run if that is another one, its name and its config."""
     settings = config.teacher
-    folder = Path(settings.workdir) if settings.workdir else None
+    folder = as_path(settings.workdir) if settings.workdir else None
     variants = build.models(load_config(folder) if folder else config)
     name = settings.model or next(iter(variants))
     check_name(list(variants), name, "teacher.model")

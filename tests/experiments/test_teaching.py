@@ -114,6 +114,14 @@ def test_a_model_is_taught_whatever_else_is_changed_and_in_whatever_order():
     assert (maml.learner, matching.head, matching.modalities) == ("maml", "matching", "image")
 
 
+def test_a_teacher_may_lie_in_the_home_directory(taught, monkeypatch):
+    config, workdir, *_ = taught
+    config = config.copy_and_resolve_references()
+    monkeypatch.setenv("HOME", str(workdir.parent))
+    config.teacher.workdir = f"~/{workdir.name}"
+    assert teaching.in_order(config) == [["plain", "tabular+taught"]]
+
+
 def test_a_teacher_that_was_not_trained_is_refused(taught, tmp_path):
     config, workdir, *_ = taught
     (tmp_path / "config.json").write_bytes((workdir / "config.json").read_bytes())
