@@ -36,6 +36,7 @@ def plan(config: ConfigDict) -> str:
     pools["train"] = dividing.training_pool(config, tables["train"])
     base, told = None, []
     teaching.in_order(config)
+    teaching.check_trained(config, pools["train"])
     jobs.check_models(config)
     if config.base.steps:
         jobs.check_base(config)

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from experiments import build, fitting, jobs, results
 from experiments.evaluate import load_config
 from experiments.names import as_path, check_name, parse_names
-from fsjax.types import Pool
+from fsjax.types import Params, Pool
 
 # Of `config.data` what says where rows lie, and not which ones they are.
 PLACES = ("stream", "ahead", "divide")
@@ -56,11 +56,22 @@ def teacher_of(
     if not is_taught(build.models(config)[name]):
         return None
     folder, teacher, variant = _teacher(config)
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), pools["train"])
-    params = fitting.params_by_shapes(variant, shapes, (folder or workdir) / "models" / teacher)
+    params = _trained(variant, pools["train"], (folder or workdir) / "models" / teacher)
     model = build.model(variant)
     params = jobs.chosen(variant, model, params, pools["validation"])
     return build.Teacher(variant, model, params)
+
+
+def check_trained(config: ConfigDict, train: Pool) -> None:
+    """Checks that a teacher of another run has come to the end of its training.
+
+    Raises:
+      ValueError: if it has not, or its checkpoint is damaged.
+    """
+    if any(map(is_taught, build.models(config).values())):
+        folder, name, variant = _teacher(config)
+        if folder:
+            _trained(variant, train, folder / "models" / name)
 
 
 def untrained_teacher(config: ConfigDict, train: Pool) -> build.Teacher:
@@ -83,6 +94,11 @@ def _teacher(config: ConfigDict) -> tuple[Path | None, str, ConfigDict]:
     name = settings.model or next(iter(variants))
     check_name(list(variants), name, "teacher.model")
     return folder, name, variants[name]
+
+
+def _trained(teacher: ConfigDict, train: Pool, folder: Path) -> Params:
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), train)
+    return fitting.params_by_shapes(teacher, shapes, folder)
 
 
 def _check_can_teach(teacher: ConfigDict, name: str) -> None:

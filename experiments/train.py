@@ -87,6 +87,7 @@ def begin(config: ConfigDict, workdir: Path, stop: Stop) -> Iterator[Begun]:
         inputs.note(workdir, build.seen_by_models(config, data))
         pools = {s: devices.everywhere(config, make_pool(tables[s])) for s in build.HELD_OUT}
         pools["train"] = dividing.training_pool(config, tables["train"])
+        teaching.check_trained(config, pools["train"])
         run = Begun(config, workdir, order, threads, tables, pools, None, board, stop)
         yield _with_base(run) if config.base.steps else run
 

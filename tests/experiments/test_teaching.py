@@ -1,11 +1,14 @@
 """Students and their teachers in a run: who is trained first, by whom, and what is refused."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
 
-from experiments import build, fitting, jobs, results, teaching, train
+from experiments import build, dry_run, fitting, jobs, results, teaching, train
 from experiments.configs import emoji
+from experiments.stopping import Stop, Stopped
 from fsjax.data.pool import make_pool
 
 
@@ -129,6 +132,26 @@ def test_a_teacher_that_was_not_trained_is_refused(taught, tmp_path):
     config.teacher.workdir = str(tmp_path)
     with pytest.raises(ValueError, match="'plain' was not trained there"):
         teaching.in_order(config)
+
+
+def test_a_teacher_whose_training_was_interrupted_is_refused_before_all_others_are_trained(
+    taught, tmp_path, monkeypatch
+):
+    def stopped(*given):
+        raise Stopped
+
+    config = taught[0].copy_and_resolve_references()
+    config.update(compare="")
+    config.train.update(steps=2, chunk=1)
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Stop, "after_chunk", stopped)
+        train.train(config, tmp_path / "half")
+    config.update(compare="tabular+taught")
+    config.teacher.workdir = str(tmp_path / "half")
+    for begin in (dry_run.plan, partial(train.train, workdir=tmp_path / "work")):
+        with pytest.raises(ValueError, match="half/models/plain was interrupted at step 1 of 2"):
+            begin(config)
+    assert not (tmp_path / "work" / "models").exists()
 
 
 def test_distillation_without_a_teacher_says_how_to_name_one(taught):
