@@ -62,7 +62,8 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
 
     Raises:
       ValueError: if a name is no modality, fusion, head, learner, objective or optimiser, and not
-        "raw" or "taught", or a modality that the run does not see.
+        "raw" or "taught", or a modality that the run does not see, or one of several changes undoes
+        another.
     """
     modalities, compared = parse_names(config.modalities), parse_names(config.compare)
     unseen = set(config.encoders) - set(modalities)
@@ -83,6 +84,7 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
         for part in sorted(name.split("+"), key=TAUGHT.__eq__):
             check_name(known, part, "compare")
             _change(variant, part, modalities)
+        _check_kept(variant, name, modalities)
         variants.setdefault(name, variant)
     return variants
 
@@ -108,6 +110,20 @@ def _change(variant: ConfigDict, name: str, modalities: tuple[str, ...]) -> None
         variant.train.optimizer = name
     else:
         variant.fusion = name
+
+
+def _check_kept(variant: ConfigDict, name: str, modalities: tuple[str, ...]) -> None:
+    """Checks that none of several changes has undone another."""
+    kinds = {"modalities": modalities, "head": HEADS, "learner": LEARNERS}
+    kinds |= {"objective": TRAINED, "fusion": FUSIONS}
+    for part in name.split("+"):
+        key = next((key for key, names in kinds.items() if part in names), None)
+        if key and variant[key] != part:
+            raise ValueError(
+                f"config.compare names {name!r}, which has {key}={variant[key]!r} in the end, and "
+                f"so nothing of {part!r}: leave one out, or name it last, as a learner after its "
+                "head in ridge+hallucinate; modalities are fused as config.modalities has them"
+            )
 
 
 def base(config: ConfigDict) -> ConfigDict:

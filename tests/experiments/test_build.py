@@ -238,6 +238,23 @@ def test_a_value_that_cannot_be_is_told_by_its_whole_key(part, key, value, messa
         build.tables(config)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("image+text", "modalities='text' in the end, and so nothing of 'image'"),
+        ("hallucinate+ridge", "learner='metric' in the end, and so nothing of 'hallucinate'"),
+        ("views+hallucinate", "objective='own' in the end, and so nothing of 'views'"),
+        ("ridge+raw", "head='prototype' in the end, and so nothing of 'ridge'"),
+        ("late+image", "fusion='plain' in the end, and so nothing of 'late'"),
+    ],
+)
+def test_several_changes_of_which_one_undoes_another_are_refused(name, said):
+    config = emoji.get_config()
+    config.compare = f"concat,{name}"
+    with pytest.raises(ValueError, match=said):
+        build.models(config)
+
+
 def test_a_modality_compared_that_the_run_does_not_see_is_told_with_what_to_set():
     config = emoji.get_config()
     config.modalities = "image,text"
