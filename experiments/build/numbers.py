@@ -96,7 +96,7 @@ def _check_setting(
     if ways < 1 or not 0 <= low <= high:
         raise ValueError(
             f"{where} asks for {ways} ways and {shots} shots: ask for 1 way or more, and for shots "
-            "as 5, or from few to many, as 1-3"
+            "as 5; those of a test may be few to many, as in ((5, (1, 3)),) or --settings 5x1-3"
         )
     if low == 0 and untold:
         raise ValueError(
