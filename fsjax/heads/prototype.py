@@ -68,10 +68,10 @@ def prototype(*, distance: Distance = squared_euclidean, temperature: float = 0.
 
 
 def typical_distance(distance: Distance, z: Array, y: Array) -> Array:
-    """The mean distance between two rows of a support set, one if it is zero.
+    """The mean distance between two rows of a support set, one if it is zero or there are no two.
 
     Args:
-      distance: zero between a row and itself.
+      distance: zero, up to rounding, between a row and itself.
       z: [S, D].
       y: [S, W]; rows of zeros are padding.
 
@@ -79,6 +79,8 @@ def typical_distance(distance: Distance, z: Array, y: Array) -> Array:
       [].
     """
     given = y.any(-1)
-    pairs = jnp.maximum(given.sum() * (given.sum() - 1), 1)
-    typical = jnp.where(given[:, None] & given, distance(z, z), 0.0).sum() / pairs
-    return jnp.where(typical > 0, typical, 1.0)
+    pairs = given.sum() * (given.sum() - 1)
+    total = jnp.where(given[:, None] & given, distance(z, z), 0.0).sum()
+    typical = total / jnp.maximum(pairs, 1)
+    # Of one row alone the total is what rounding leaves of its distance to itself.
+    return jnp.where((pairs > 0) & (typical > 0), typical, 1.0)

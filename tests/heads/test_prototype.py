@@ -116,6 +116,16 @@ def test_the_first_temperature_is_finite_without_any_distance(z):
     assert np.exp(params["log_temperature"]) == pytest.approx(0.5)
 
 
+@DISTANCES
+def test_the_first_temperature_of_a_single_row_is_not_what_rounding_leaves_of_its_distance(
+    distance,
+):
+    head, y = prototype(temperature=0.5, distance=distance), jnp.eye(3)[:, :1]
+    rows = jnp.array(RNG.normal(size=(20, 3, 17)))  # the others are padding
+    params = jax.vmap(lambda z: head.init(KEY, z, y))(rows)
+    np.testing.assert_allclose(jnp.exp(params["log_temperature"]), 0.5, rtol=1e-6)
+
+
 @pytest.mark.parametrize("temperature", [0.0, -1.0])
 def test_a_temperature_that_is_not_positive_is_refused(temperature):
     with pytest.raises(ValueError, match="temperature must be positive, got"):
