@@ -93,8 +93,9 @@ def hallucinate(
     """A learner that adapts to real rows and to synthetic ones of the same classes (Wang et al.
     2018, https://arxiv.org/abs/1801.05401).
 
-    A class of which there is no row, nor a description that the generator is told, gets none, and
-    the generator learns nothing from its queries.
+    A class of which the generator is told nothing gets none, nor does it learn from the queries of
+    one: one without a row, unless it is told a description, and one without a description where it
+    is told nothing else.
 
     Args:
       network: rows -> features [B, D], or anything that the generator makes [B, ...].
@@ -123,7 +124,7 @@ def hallucinate(
 
     def synthesise(params: Params, z: Array, support: Support, key: Key) -> tuple[Array, Array]:
         of_classes = known(z, support)
-        each = weights(support.labels.sum(0)) * _told(support, of_classes)[:, None]
+        each = weights(support.labels.sum(0)) * _told(of_classes)[:, None]
         ways, number = each.shape
         condition = jax.tree.map(lambda x: jnp.repeat(x, number, 0), of_classes)
         labels = jnp.repeat(jnp.eye(ways), number, 0) * each.reshape(-1, 1)
@@ -172,7 +173,7 @@ def hallucinate(
         z, _ = embed_all(params, episode, key)
         shots = len(episode.support.labels)
         of_classes = known(z[:shots], episode.support)
-        targets = episode.targets * _told(episode.support, of_classes)
+        targets = episode.targets * _told(of_classes)
         return _examples(z[shots:], targets, of_classes)
 
     def rows(params: Params, episode: Episode, key: Key) -> tuple[Array, Array]:
@@ -187,9 +188,9 @@ def hallucinate(
     return Hallucinator(init, adapt, predict, examples, rows)
 
 
-def _told(support: Support, of_classes: Condition) -> Array:
-    """Of which classes the generator is told anything: [W] bool."""
-    return support.labels.any(0) | of_classes.side.any(-1)
+def _told(of_classes: Condition) -> Array:
+    """Whether anything is told of each class [W]: zeros stand for what is not."""
+    return jnp.stack([x.any(tuple(range(1, x.ndim))) for x in of_classes]).any(0)
 
 
 def _as_inputs(z: Array) -> Inputs:

@@ -128,6 +128,15 @@ def test_of_a_class_of_which_nothing_is_known_no_synthetic_row_is_made_or_learne
     np.testing.assert_array_equal(weight, [1, of_side == 1, 0, 0])
 
 
+def test_a_generator_that_is_told_descriptions_alone_makes_no_row_of_a_class_without_one():
+    learner = learner_of(equal_weights(GENERATED), describe=by_side("text"))
+    params = learner.init(KEY, SUPPORT)
+    told = Inputs({"text": TEXT}, {"text": jnp.array([1.0, 0.0, 1.0])})
+    episode = EPISODE._replace(support=SUPPORT._replace(side=told))
+    made = learner.rows(params, episode, KEY)[1][10:]
+    assert np.any(made, axis=0).tolist() == [True, False, True]
+
+
 def test_a_class_gets_as_many_synthetic_rows_as_it_lacks():
     counts = jnp.array([1.0, 2.5, 3.0, 7.0, 0.0])
     weights = missing_weights(3)(counts)
