@@ -19,7 +19,8 @@ def drop_modalities(
     As modality dropout in training (Neverova et al. 2015, ModDrop, https://arxiv.org/abs/1501.00102)
     it keeps a fusion from leaning on one modality alone. A row keeps at least one of those it has:
     of several that would all be dropped, any with the same probability. The same key drops at a
-    higher rate what it drops at a lower one and more, as far as a row has more than one.
+    higher rate of all modalities what it drops at a lower one and more, as far as a row has more
+    than one; where their rates differ, which of them a row keeps depends on the rates.
 
     Args:
       key: a random key.
