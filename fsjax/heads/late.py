@@ -104,7 +104,7 @@ def late(head: Head, *, modalities: int, trust: Trust = alike) -> Head:
         fitted, counts = task
         rows, _, there = _apart(z, jnp.ones((len(z), 1)), modalities)
         logits = jax.vmap(head.score)(params["each"], fitted, rows)  # [M, Q, W]
-        return jnp.einsum("m,mq,mqw->qw", counts, there, logits)
+        return jnp.einsum("m,mq,mqw->qw", counts, there, logits, precision="highest")
 
     return Head(init, fit, score)
 

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from fsjax.heads.distances import squared_euclidean
+from fsjax.heads.product import product
 from fsjax.heads.prototype import typical_distance
 from fsjax.types import Array, Key, Params, Task
 
@@ -76,7 +77,7 @@ def triangular(module: nn.Module | None = None, *, temperature: float = 0.1) -> 
     def score(params, task, z):
         support, y = task
         total = y.sum(0)
-        mean = relate(params, z, support) @ y / jnp.where(total > 0, total, 1.0)
+        mean = product(relate(params, z, support), y) / jnp.where(total > 0, total, 1.0)
         return jnp.where(total > 0, mean, jnp.finfo(mean.dtype).min / 2)
 
     return RelationHead(init, fit, score, relate)

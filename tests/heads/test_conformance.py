@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -88,6 +89,22 @@ def test_products_keep_the_precision_of_features_also_on_a_tpu(head):
     program = str(jax.make_jaxpr(jax.grad(loss, (0, 1)))(z, queries(4)))
     products, precise = map(program.count, ("dot_general[", "precision=(Precision.HIGHEST"))
     assert (products > precise) == (name in NETWORKS)
+
+
+class Nothing(nn.Module):
+    """A comparison that adds nothing to distances."""
+
+    @nn.compact
+    def __call__(self, anchors, members):
+        return self.param("none", nn.initializers.zeros, (len(anchors), len(members)))
+
+
+def test_relations_are_averaged_in_full_precision_also_on_a_tpu():
+    head = triangular(Nothing())
+    z, y = support(4, soft=False)
+    params = head.init(KEY, z, y)
+    program = str(jax.make_jaxpr(lambda z: head.score(params, head.fit(params, z, y), z))(z))
+    assert program.count("dot_general[") == program.count("precision=(Precision.HIGHEST") == 1
 
 
 def params_of(head, z, y):

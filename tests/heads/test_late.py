@@ -75,6 +75,17 @@ def test_a_head_that_knows_of_classes_without_rows_is_asked_about_them():
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_what_modalities_say_is_added_up_in_full_precision_also_on_a_tpu(answered):
+    trust, params, *_ = answered
+    head = late(with_unknown(prototype()), modalities=2, trust=trust)
+
+    def logits(z, q):
+        return head.score(params, head.fit(params, z, LABELS), q)
+
+    program = str(jax.make_jaxpr(logits)(Z, Q))
+    assert program.count("dot_general[") == program.count("precision=(Precision.HIGHEST")
+
+
 def test_a_query_without_any_modality_is_told_nothing(answered):
     _, _, ours, _, _ = answered
     np.testing.assert_array_equal(ours[3], np.zeros(3))
