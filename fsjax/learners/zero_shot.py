@@ -1,5 +1,7 @@
 """Classes told apart by their descriptions alone."""
 
+import jax.numpy as jnp
+
 from fsjax.heads.distances import cosine
 from fsjax.learners.descriptions import of_kind
 from fsjax.types import Array, Inputs, Key, Learner, Params, Support
@@ -15,7 +17,7 @@ def nearest_description(modality: str, side: str) -> Learner:
 
     Returns:
       A learner without parameters; logits are cosine similarities, zero to a class without a
-      description.
+      description and of a query without the modality.
     """
 
     def init(key: Key, support: Support) -> Params:
@@ -29,6 +31,7 @@ def nearest_description(modality: str, side: str) -> Learner:
     def predict(
         params: Params, task: Array, query: Inputs, *, key: Key | None = None, train: bool = False
     ) -> Array:
-        return 1 - cosine(query.values[modality], task)
+        seen = query.present[modality][:, None] > 0
+        return 1 - cosine(jnp.where(seen, query.values[modality], 0.0), task)
 
     return Learner(init, adapt, predict)

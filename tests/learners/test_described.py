@@ -210,3 +210,14 @@ def test_descriptions_alone_give_no_nan_to_classes_without_one():
     assert np.isfinite(logits).all() and not logits[:, 1].any()
     for describe in (by_side("words"), by_both("words")):
         assert not describe(jnp.zeros((WAYS, D)), side).side[1].any()
+
+
+@pytest.mark.parametrize("absent", [jnp.nan, 7.0])
+def test_a_query_without_the_modality_is_near_to_no_description(absent):
+    words = {"words": jnp.asarray(QUERY.values["x"][:WAYS])}
+    side, learner = Inputs(words, {"words": jnp.ones(WAYS)}), nearest_description("x", "words")
+    task = learner.adapt({}, Support(ROWS, LABELS, side))
+    hidden = jnp.asarray(QUERY.values["x"]).at[1].set(absent)
+    there = jnp.asarray(QUERY.present["x"]).at[1].set(0.0)
+    logits = learner.predict({}, task, Inputs({"x": hidden}, {"x": there}))
+    assert not logits[1].any() and np.ptp(logits[0]) > 0.1
