@@ -15,7 +15,8 @@ def mahalanobis(*, ridge: float = 0.1) -> Head:
     https://arxiv.org/abs/1912.03432).
 
     The covariance of class w is l Cov_w + (1 - l) Cov + b I with l = n_w / (n_w + 1), the more
-    of its own the more rows it has; Cov is that of the whole support set.
+    of its own the more rows it has; Cov is that of the whole support set. Both are means over the
+    rows, where the paper's are their sums over one row fewer: for two rows of a class twice these.
 
     Args:
       ridge: initial value of the learned b, in units of the mean squared norm of the rows that
