@@ -93,7 +93,7 @@ def _run(cell: nn.Module, z: Array, given: Array) -> Array:
         moved, out = cell(carry, z)
         return jax.tree.map(lambda new, old: jnp.where(given, new, old), moved, carry), out
 
-    zeros = jnp.zeros(z.shape[1:], z.dtype)
+    zeros = jnp.zeros_like(z, shape=z.shape[1:])
     return _scan(step)(cell, (zeros, zeros), (z, given))[1]
 
 
