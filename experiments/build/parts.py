@@ -85,7 +85,12 @@ def models(config: ConfigDict) -> dict[str, ConfigDict]:
             check_name(known, part, "compare")
             _change(variant, part, modalities)
         _check_kept(variant, name, modalities)
-        variants.setdefault(name, variant)
+        if variants.setdefault(name, variant) != variant:
+            raise ValueError(
+                f"config.compare names {name!r}, as the model configured is called, which has "
+                f"config.objective={config.objective!r} and so is another one: leave the objective "
+                "at its default, or take it out of config.compare"
+            )
     return variants
 
 

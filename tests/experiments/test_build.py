@@ -256,6 +256,15 @@ def test_several_changes_of_which_one_undoes_another_are_refused(name, said):
         build.models(config)
 
 
+def test_a_model_compared_is_not_dropped_because_another_has_its_name():
+    config = emoji.get_config()
+    config.update(learner="hallucinate", compare="hallucinate")
+    assert len(build.models(config)) == 1  # the same once more
+    config.objective = "episodic"
+    with pytest.raises(ValueError, match=r"'hallucinate', as the model configured is .*episo"):
+        build.models(config)
+
+
 def test_a_modality_compared_that_the_run_does_not_see_is_told_with_what_to_set():
     config = emoji.get_config()
     config.modalities = "image,text"
