@@ -98,6 +98,21 @@ def mesh_of_tasks(config: ConfigDict) -> Mesh | None:
     return None if config.seeds > 1 or spreads_rows(config) else mesh(config)
 
 
+def workers(config: ConfigDict) -> int:
+    """Models trained side by side: two that share a CPU, else one.
+
+    Raises:
+      ValueError: if several were to wait for each other's devices.
+    """
+    alone = mesh(config) is not None or jax.default_backend() != "cpu"
+    if config.workers > 1 and mesh(config) is not None:
+        raise ValueError(
+            f"config.workers={config.workers} models side by side cannot share several devices; "
+            "set config.workers=1 or config.devices=1"
+        )
+    return config.workers or (1 if alone else 2)
+
+
 def everywhere(config: ConfigDict, arrays: Any) -> Any:
     """Arrays on every device of the mesh; as they are if there is none.
 

@@ -29,6 +29,7 @@ def plan(config: ConfigDict) -> str:
     Raises:
       ValueError: as `experiments.train.train`, if config and data do not fit.
     """
+    devices.workers(config)
     if config.seeds > 1:
         seeds.check(config)
     tables = build.tables(config)

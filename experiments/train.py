@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import jax
 from absl import flags
 from ml_collections import ConfigDict
 
@@ -78,7 +77,7 @@ def begin(config: ConfigDict, workdir: Path, stop: Stop) -> Iterator[Begun]:
       SystemExit: if the directory cannot be written or holds a run of another config.
       Stopped: if it was stopped while it trained a base.
     """
-    order, threads = teaching.in_order(config), workers(config)
+    order, threads = teaching.in_order(config), devices.workers(config)
     data = build.prepared(config)
     jobs.check_models(config)
     tables = data.tables
@@ -155,21 +154,6 @@ def fitted(name: str, run: Begun) -> tuple[scoring.Scored, Progress]:
     params = fitting.train(job, run.pools["validation"], folder, progress, after)
     params = jobs.chosen(variant, job.model, params, run.pools["validation"])
     return scoring.Scored(name, variant, job.model, params, run.pools), progress
-
-
-def workers(config: ConfigDict) -> int:
-    """Models trained side by side: two that share a CPU, else one.
-
-    Raises:
-      ValueError: if several were to wait for each other's devices.
-    """
-    alone = devices.mesh(config) is not None or jax.default_backend() != "cpu"
-    if config.workers > 1 and devices.mesh(config) is not None:
-        raise ValueError(
-            f"config.workers={config.workers} models side by side cannot share several devices; "
-            "set config.workers=1 or config.devices=1"
-        )
-    return config.workers or (1 if alone else 2)
 
 
 def train(

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import build, devices, train
+from experiments import build, devices
 from experiments.configs import emoji
 
 ROOT = Path(__file__).parents[2]
@@ -102,11 +102,11 @@ def test_a_process_must_use_its_devices(monkeypatch):
 
 
 def test_models_side_by_side_do_not_share_several_devices(monkeypatch):
-    assert train.workers(config()) == 2
+    assert devices.workers(config()) == 2
     monkeypatch.setattr(devices, "mesh", lambda config: "several")
-    assert train.workers(config()) == 1
+    assert devices.workers(config()) == 1
     with pytest.raises(ValueError, match="workers=2 models side by side"):
-        train.workers(config(workers=2))
+        devices.workers(config(workers=2))
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from experiments import build, dry_run, fitting, jobs
+from experiments import build, devices, dry_run, fitting, jobs
 from fsjax.data.pool import make_pool
 
 
@@ -34,11 +34,15 @@ def test_every_model_is_compiled_and_told_and_nothing_is_trained(
     assert cost.memory > 4 * 4 * parameters
 
 
-def test_what_training_refuses_is_refused(tmp_path, write_npz, small):
+def test_what_training_refuses_is_refused(tmp_path, write_npz, small, monkeypatch):
     config = small(write_npz(tmp_path / "data.npz"))
     config.update(learner="maml", compare="", modalities="tabular", fusion="plain")
     with pytest.raises(ValueError, match="learned for 4 ways"):
         dry_run.plan(config)
     config.update(learner="metric", compare="taught", seeds=2)
     with pytest.raises(ValueError, match=r"config\.seeds=2 trains models by themselves"):
+        dry_run.plan(config)
+    config.update(compare="", seeds=1, workers=2)
+    monkeypatch.setattr(devices, "mesh", lambda config: "several")
+    with pytest.raises(ValueError, match="workers=2 models side by side"):
         dry_run.plan(config)
