@@ -100,12 +100,14 @@ def _check_trains(name: str, variant: ConfigDict, model: build.Model) -> None:
 
 
 def check_base(config: ConfigDict) -> None:
-    """Checks that all models of a run that are trained can begin with its base.
+    """Checks that the base of a run can be trained, and all models that are begin with it.
 
     Raises:
-      ValueError: if one has another network, or its rows cannot be encoded before training or
-        its objective has to encode them itself.
+      ValueError: if its objective cannot train it, a model has another network, its rows cannot be
+        encoded before training, or its objective has to encode them itself.
     """
+    alone = build.base(config)
+    _check_trains("config.base", alone, build.model(alone))
     for name, variant in build.models(config).items():
         if variant.train.steps:
             _check_begins(config, name, variant)

@@ -481,14 +481,15 @@ def test_base_and_models_have_different_classes_where_they_are_to_share_them(fin
         ({"compare": "tabular"}, "'tabular' has another one"),
         ({"compare": "simpleshot"}, "none of the heads simpleshot"),
         ({"compare": "views"}, r"views: .*config\.base\.begins=tuned"),
+        ({"base.objective": "supervisd"}, r"config\.base: .*mean 'supervised'"),
+        ({"base.objective": "supervised", "train.drop": 0.3}, r"config\.base: config\.train\.drop"),
     ],
 )
 def test_what_cannot_be_trained_at_the_features_of_a_base_says_so_before_it_is_trained(
     finished, tmp_path, changes, message
 ):
     config = finished[0].copy_and_resolve_references()
-    config.update({"compare": ""} | changes)
-    config.base.steps = 1
+    config.update_from_flattened_dict({"compare": "", "base.steps": 1} | changes)
     with pytest.raises(ValueError, match=message):
         train.train(config, tmp_path / "work")
     assert not (tmp_path / "work" / "base").exists()
