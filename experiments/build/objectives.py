@@ -110,11 +110,12 @@ def _check_others(config: ConfigDict, name: str) -> None:
 
 def _check_spreads(config: ConfigDict) -> None:
     if config.learner not in SPREADS or config.objective not in TRAIN_SPREAD:
+        has_tasks = config.objective != "supervised"
+        mend = f"give each device tasks of its own, config.train.tasks={config.devices}"
         raise ValueError(
             f"config.devices={config.devices} spread the rows of one task, of the learners "
             f"{', '.join(SPREADS)} by the objectives {', '.join(TRAIN_SPREAD)}, not of "
-            f"{config.learner} by {config.objective}: give each device tasks of its own, "
-            f"config.train.tasks={config.devices}"
+            f"{config.learner} by {config.objective}: {mend if has_tasks else 'set it to 1'}"
         )
 
 

@@ -71,6 +71,9 @@ def test_rows_of_the_one_task_are_spread_where_devices_are_asked_for(monkeypatch
     made.learner = "maml"
     with pytest.raises(ValueError, match=r"not of maml by own: give each device tasks .*tasks=2"):
         build.training(made, None, None)
+    made.update(learner="metric", objective="supervised")
+    with pytest.raises(ValueError, match=r"not of metric by supervised: set it to 1"):
+        build.training(made, None, None)
 
 
 def test_tasks_that_cannot_be_spread_alike(monkeypatch):
