@@ -1,6 +1,7 @@
 """One model of a run, built, and what measures it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -89,14 +90,17 @@ def check_models(config: ConfigDict) -> None:
       ValueError: if those of one do not; says of which.
     """
     for name, variant in build.models(config).items():
-        _check_trains(name, variant, build.model(variant))
+        with _naming(name):
+            build.training(variant, build.model(variant), None)
 
 
-def _check_trains(name: str, variant: ConfigDict, model: build.Model) -> None:
+@contextmanager
+def _naming(model: str) -> Iterator[None]:
+    """Says of which model an error is."""
     try:
-        build.training(variant, model, None)
+        yield
     except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+        raise ValueError(f"{model}: {error}") from error
 
 
 def check_base(config: ConfigDict) -> None:
@@ -107,7 +111,8 @@ def check_base(config: ConfigDict) -> None:
         encoded before training, or its objective has to encode them itself.
     """
     alone = build.base(config)
-    _check_trains("config.base", alone, build.model(alone))
+    with _naming("config.base"):
+        build.training(alone, build.model(alone), None)
     for name, variant in build.models(config).items():
         if variant.train.steps:
             _check_begins(config, name, variant)
@@ -134,7 +139,8 @@ def _check_begins(config: ConfigDict, name: str, variant: ConfigDict) -> None:
             "hallucinate, a norm that does not mix rows, config.train.warp=0 and, where rows are "
             "streamed, no encoder raw; or config.base.begins=tuned or low_rank"
         )
-    _check_trains(name, variant, fast)
+    with _naming(name):
+        build.training(variant, fast, None)
 
 
 def rehearse(job: Job, pools: Mapping[str, Pool]) -> None:
