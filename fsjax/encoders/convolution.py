@@ -108,11 +108,11 @@ def _corr(x: Array, dy: Array) -> Array:
 _conv_vjp, _corr_vjp = jax.custom_vjp(_conv), jax.custom_vjp(_corr)
 _conv_vjp.defvjp(
     lambda x, w: (conv3x3(x, w), (x, w)),
-    lambda saved, dy: (conv3x3(dy, _flip(saved[1])), corr3x3(saved[0], dy)),
+    lambda saved, dy: (conv3x3(dy, flip(saved[1])), corr3x3(saved[0], dy)),
 )
 _corr_vjp.defvjp(
     lambda x, dy: (corr3x3(x, dy), (x, dy)),
-    lambda saved, t: (conv3x3(saved[1], _flip(t)), conv3x3(saved[0], t)),
+    lambda saved, t: (conv3x3(saved[1], flip(t)), conv3x3(saved[0], t)),
 )
 
 
@@ -135,7 +135,8 @@ def _corr_native(x: Array, dy: Array) -> Array:
     )
 
 
-def _flip(w: Array) -> Array:
+def flip(w: Array) -> Array:
+    """The kernel of the transposed convolution."""
     return w[::-1, ::-1].swapaxes(2, 3)
 
 

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import custom_vmap
 
-from fsjax.encoders.convolution import conv3x3, corr3x3, vary_alike
+from fsjax.encoders.convolution import conv3x3, corr3x3, flip, vary_alike
 from fsjax.encoders.norms import Maps, maps_of, moments_of_product
 from fsjax.encoders.pooling import Pool, max_pool2x2
-from fsjax.encoders.unfolded import patches, places
+from fsjax.encoders.unfolded import most_at_once, patches, places
 from fsjax.types import Array
 
 _CHUNK = 800  # squares at a time, whose maps of 64 channels fit into the cache of a core
@@ -68,7 +68,7 @@ def conv_pool3x3(x: Array, w: Array) -> Array:
     return _largest(*vary_alike(x, w))[0]
 
 
-def _each_task(function: Callable[..., Any]) -> Callable[..., Any]:
+def _in_turn(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of one task that is done for several one after another: one fills the cores."""
     of_tasks = custom_vmap(function)
 
@@ -87,7 +87,7 @@ def _each_task(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @jax.custom_vjp
-@_each_task
+@_in_turn
 def _largest(x: Array, w: Array) -> tuple[Array, Array]:
     """What pooling leaves, and at which place of a square it was: two [B, H // 2, W // 2, O]."""
     kernel = _standing(w)
@@ -96,7 +96,8 @@ def _largest(x: Array, w: Array) -> tuple[Array, Array]:
         y = jnp.split(pixels @ kernel, len(_PLACES), axis=1)
         most = reduce(jnp.maximum, y)
         last = jnp.full(most.shape, len(y) - 1, jnp.int8)
-        return most, reduce(lambda at, n: jnp.where(y[n] == most, n, at), (2, 1, 0), last)
+        others = reversed(range(len(y) - 1))
+        return most, reduce(lambda at, n: jnp.where(y[n] == most, n, at), others, last)
 
     pixels = _squares(x)
     found = lax.map(of_chunk, _chunked(pixels))
@@ -104,7 +105,7 @@ def _largest(x: Array, w: Array) -> tuple[Array, Array]:
 
 
 @jax.custom_vjp
-@_each_task
+@_in_turn
 def _to_kernel(x: Array, place: Array, dz: Array) -> Array:
     """The gradient towards the kernel of what was the largest at these places of squares."""
 
@@ -139,7 +140,7 @@ def _largest_forward(x: Array, w: Array):
 
 def _largest_backward(saved: tuple[Array, Array, Array], cotangents: tuple[Array, Any]):
     (x, w, place), (dz, _) = saved, cotangents
-    dx = conv3x3(_to_maps(place, dz, *x.shape[1:3]), w[::-1, ::-1].swapaxes(2, 3))
+    dx = conv3x3(_to_maps(place, dz, *x.shape[1:3]), flip(w))
     return dx, _to_kernel(x, place, dz)
 
 
@@ -155,10 +156,10 @@ _to_kernel.defvjp(lambda *operands: (_to_kernel(*operands), operands), _to_kerne
 
 
 def _chunked(a: Array) -> Array:
-    """[B, H, W, C] -> [chunks, places of a few images, C]."""
-    images, places = len(a), a.shape[1] * a.shape[2]
-    size = max(n for n in range(1, max(1, _CHUNK // places) + 1) if images % n == 0)
-    return a.reshape(images // size, size * places, a.shape[-1])
+    """[B, H, W, C] of squares -> [chunks, squares of a few images, C]."""
+    squares = a.shape[1] * a.shape[2]
+    size = most_at_once(len(a), _CHUNK // squares)
+    return a.reshape(len(a) // size, size * squares, a.shape[-1])
 
 
 def _squares(x: Array) -> Array:

@@ -75,6 +75,11 @@ def _unfold(x: Array, axis: int) -> Array:
     return jnp.concatenate([lax.slice_in_dim(x, u, u + size, axis=axis) for u in range(3)], -1)
 
 
+def most_at_once(images: int, most: int) -> int:
+    """How many images to take at a time: the most that divide them, one at least."""
+    return max(n for n in range(1, max(1, most) + 1) if images % n == 0)
+
+
 def halved(x: Array, axis: int) -> Array:
     """[B, H, W, C] -> H or W halved and 3 * C: each even row or column between its neighbours."""
     x = _pad(x, axis, 0, x.shape[axis] % 2)

@@ -24,7 +24,7 @@ import numpy as np
 from jax import lax
 from numpy.polynomial.polynomial import polyfromroots
 
-from fsjax.encoders.unfolded import places
+from fsjax.encoders.unfolded import most_at_once, places
 from fsjax.types import Array
 
 # Positions at a time, so that copies of them stay in cache; more of many channels, where reading
@@ -141,8 +141,8 @@ def _transforms(channels: int) -> Transforms:
 def _chunked(x: Array, channels: int) -> Array:
     """[B, H, W, C] -> [chunks, B / chunks, H, W, C]."""
     images, height, width, _ = x.shape
-    most = max(1, max(_CHUNK, _CHUNK_PER_CHANNEL * channels) // (height * width))
-    size = max(d for d in range(1, most + 1) if images % d == 0)
+    positions = max(_CHUNK, _CHUNK_PER_CHANNEL * channels)
+    size = most_at_once(images, positions // (height * width))
     return x.reshape(images // size, size, *x.shape[1:])
 
 
