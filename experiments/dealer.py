@@ -37,7 +37,7 @@ def episode_settings(config: ConfigDict) -> dict[str, list[dict[str, Any]]]:
 
     def setting(ways: int, shots: int | Sequence[int], queries: int) -> dict[str, Any]:
         # JSON makes a list of the pair (low, high), and a list has no hash.
-        shots = shots if isinstance(shots, int) else tuple(shots)
+        shots = tuple(shots) if isinstance(shots, list) else shots
         return {"ways": ways, "shots": shots, "queries": queries}
 
     return {
@@ -92,6 +92,24 @@ def _changes(
     if rows and _may_be_unseen(rows, names):
         changes.append((unseen_as_padding, {"modalities": names}))
     return tuple((change, tuple(amounts.items())) for change, amounts in changes)
+
+
+def check_changes(config: ConfigDict) -> None:
+    """Checks that a run has modalities that its training episodes can be changed in.
+
+    Raises:
+      ValueError: if there is no image to warp, or no other modality to ask through.
+    """
+    names, train = parse_names(config.modalities), config.train
+    for key, able, wanted in (
+        ("warp", "image" in map(kind_in, names), "an image"),
+        ("cross", len(names) > 1, "two modalities"),
+    ):
+        if train[key] and not able:
+            raise ValueError(
+                f"config.train.{key}={train[key]} wants {wanted}, and there is config.modalities="
+                f"{config.modalities} alone: set it to 0"
+            )
 
 
 def _may_be_unseen(rows: Pool, names: Collection[str]) -> bool:

@@ -84,11 +84,12 @@ def first_state(
 
 
 def check_models(config: ConfigDict) -> None:
-    """Checks that the parts of every model of a run fit each other.
+    """Checks that the parts of every model of a run fit each other, and its data.
 
     Raises:
-      ValueError: if those of one do not; says of which.
+      ValueError: if those of one do not, and says of which; or as `dealer.check_changes`.
     """
+    dealer.check_changes(config)
     for name, variant in build.models(config).items():
         with _naming(name):
             build.training(variant, build.model(variant), None)

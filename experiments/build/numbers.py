@@ -92,13 +92,14 @@ def _at(config: ConfigDict, key: str) -> float:
 def _check_setting(
     where: str, ways: int, shots: int | tuple[int, int], untold: Collection[str]
 ) -> None:
-    low, high = (shots, shots) if isinstance(shots, int) else shots
-    if ways < 1 or not 0 <= low <= high:
+    ends = shots if isinstance(shots, tuple) else (shots, shots)
+    are_numbers = len(ends) == 2 and all(isinstance(end, int) for end in ends)
+    if ways < 1 or not are_numbers or not 0 <= ends[0] <= ends[1]:
         raise ValueError(
             f"{where} asks for {ways} ways and {shots} shots: ask for 1 way or more, and for shots "
-            "as 5; those of a test may be few to many, as in ((5, (1, 3)),) or --settings 5x1-3"
+            "as 5, or few to many as (1, 3); --settings 5x1-3 says it of a test"
         )
-    if low == 0 and untold:
+    if ends[0] == 0 and untold:
         raise ValueError(
             f"{where} asks for 0 shots, from which {', '.join(untold)} cannot know a class: ask "
             "for 1 or more, or only models that are told class descriptions, of the learners "

@@ -6,7 +6,7 @@ Cost: 4 to 6 minutes on 2 CPU cores, six models together.
 Command: python -m experiments.train
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 
 def get_config() -> ConfigDict:
@@ -168,7 +168,7 @@ def get_config() -> ConfigDict:
                 "block": 0,  # tasks computed at once; 0: all, on CPU one if each has own kernels
                 "rows": 128,  # of a step, where the objective is supervised
                 "ways": 20,  # more than at test (Snell et al. 2017)
-                "shots": 1,
+                "shots": _shots(1),
                 "queries": 2,
                 "warp": 0.0,  # images turned, stretched, shifted in training: entries' deviation
                 "drop": 0.0,  # rate at which a fusion's modalities go missing in training
@@ -186,7 +186,7 @@ def get_config() -> ConfigDict:
                 # 0: never.
                 "patience": 0,
             },
-            "validation": {"ways": 20, "shots": 1, "queries": 2, "episodes": 200},
+            "validation": {"ways": 20, "shots": _shots(1), "queries": 2, "episodes": 200},
             "test": {
                 "settings": ((5, 1), (5, 5), (20, 1)),  # ways, shots
                 "queries": 2,
@@ -209,3 +209,8 @@ def get_config() -> ConfigDict:
             "apart": True,
         }
     )
+
+
+def _shots(number: int) -> FieldReference:
+    """Support rows of a class, or (low, high): a number drawn for each class."""
+    return FieldReference(number, field_type=object)

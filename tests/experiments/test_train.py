@@ -15,6 +15,7 @@ import pytest
 from experiments import (
     build,
     command,
+    dealer,
     devices,
     evaluate,
     fitting,
@@ -258,6 +259,31 @@ def test_training_refuses_impossible_numbers(finished, tmp_path, key, value):
     config = finished[0].copy_and_resolve_references()
     config.update_from_flattened_dict({key: value})
     with pytest.raises(ValueError, match=re.escape(f"config.{key}={value} must be")):
+        train.train(config, tmp_path / "work")
+
+
+@pytest.mark.parametrize("shots", ["1-3", 1.5, (3, 1), (1,), ("a", "b")])
+def test_training_refuses_shots_that_are_no_number_nor_few_to_many(finished, shots):
+    config = finished[0].copy_and_resolve_references()
+    config.train = {**config.train, "shots": shots}
+    with pytest.raises(ValueError, match=r"config\.train asks for 4 ways and .*as \(1, 3\)"):
+        build.numbers.check_numbers(config)
+
+
+def test_classes_of_a_training_episode_have_few_shots_to_many(finished, small):
+    config = small(finished[0].data.path, shots=(1, 3))
+    pool = make_pool(build.tables(config)["train"])
+    episodes = dealer.training_tasks(config, pool)
+    given = [episodes(jax.random.key(seed)).support.labels.sum((0, 1)) for seed in range(8)]
+    assert set(np.ravel(given)) == {1, 2, 3}
+
+
+@pytest.mark.parametrize(("modalities", "key"), [("tabular", "warp"), ("image", "cross")])
+def test_changes_of_what_no_episode_has_are_refused(finished, tmp_path, modalities, key):
+    config = finished[0].copy_and_resolve_references()
+    config.update(modalities=modalities, compare="raw")
+    config.train[key] = 0.2
+    with pytest.raises(ValueError, match=rf"config\.train\.{key}=0\.2 .*{modalities}"):
         train.train(config, tmp_path / "work")
 
 
