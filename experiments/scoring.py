@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +51,9 @@ class Scored(NamedTuple):
     pools: Mapping[str, Pool]  # test, and validation where a temperature is to be chosen
 
 
+Keep = Callable[[Mapping[str, Any], str], None]  # figures of episodes, what more was asked for
+
+
 def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
     """Evaluates one model in every setting of the config and saves the figures of each episode.
 
@@ -75,7 +79,8 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
         start = time.perf_counter()
         figures, temperature = _closed(scored, settings)
         told = about | asked(config, settings)
-        results.save_arrays(workdir / episodes_file(name, told), figures)
+        keep = partial(_keep, workdir, told)
+        keep(figures)
         mean, half = mean_ci95(figures["accuracy"])
         result = {
             "modalities": list(parse_names(config.modalities)),
@@ -90,15 +95,16 @@ def test(scored: Scored, workdir: Path) -> list[dict[str, Any]]:
         }
         lines.append({"kind": "result"} | told | result)
         if temperature is not None:
+            keep(figures, "calibrated")
             lines += [told | line for line in _calibration(figures, temperature)]
         if config.test.risk:
-            lines += [told | line for line in _abstention(scored, settings)]
+            lines += [told | line for line in _abstention(scored, settings, keep)]
         if config.test.unknown:
-            lines.append(told | _open_set(scored, settings))
+            lines.append(told | _open_set(scored, settings, keep))
         if isinstance(model.learner, GradientLearner):
-            lines.append(told | _adaptation(scored, settings))
+            lines.append(told | _adaptation(scored, settings, keep))
         if isinstance(model.learner, Hallucinator) and config.generation.curve:
-            lines.append(told | _synthetic(scored, settings))
+            lines.append(told | _synthetic(scored, settings, keep))
     return lines
 
 
@@ -149,7 +155,13 @@ def _calibration(figures: Mapping[str, Array], temperature: float) -> list[dict[
     return lines
 
 
-def _abstention(scored: Scored, settings: Mapping[str, int]) -> list[dict[str, Any]]:
+def _keep(workdir: Path, told: Mapping[str, Any], figures: Mapping[str, Any], more: str = ""):
+    """Saves figures of each episode, in a file of their own where more was asked for."""
+    where = told | {"condition": more}
+    results.save_arrays(workdir / episodes_file(told["model"], where), figures)
+
+
+def _abstention(scored: Scored, settings: Mapping[str, int], keep: Keep) -> list[dict[str, Any]]:
     """How much is answered, and how much of that is wrong, from the confidence on at which on
     validation no more than the risk is.
     """
@@ -162,6 +174,7 @@ def _abstention(scored: Scored, settings: Mapping[str, int]) -> list[dict[str, A
     confidence, right = np.asarray(known).swapaxes(0, 1).reshape(2, -1)
     least = least_confidence(confidence, right, risk)
     counts = answered(new, least)
+    keep({"answered": counts}, f"risk {risk}")
     lines = []
     for kind, share in (("answered", share_answered), ("wrong", share_wrong)):
         half = bootstrap_ci95(share, counts)
@@ -169,41 +182,44 @@ def _abstention(scored: Scored, settings: Mapping[str, int]) -> list[dict[str, A
     return lines
 
 
-def _open_set(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
+def _open_set(scored: Scored, settings: Mapping[str, int], keep: Keep) -> dict[str, Any]:
     """How well the largest logit tells queries of known classes from others."""
     _, config, model, params, pools = scored
     sample = dealer.open_episodes(config, pools["test"], **settings)
     episodes = evaluator(model, config, num_episodes=config.test.episodes, figures=(auroc,))
-    mean, half = mean_ci95(episodes(params, jax.random.key(TEST_KEY), sample)["auroc"])
+    found = episodes(params, jax.random.key(TEST_KEY), sample)
+    keep(found, f"unknown {config.test.unknown}")
+    mean, half = mean_ci95(found["auroc"])
     return {"kind": "open_set", "unknown": config.test.unknown, "auroc": mean, "ci95": half}
 
 
-def _adaptation(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
+def _adaptation(scored: Scored, settings: Mapping[str, int], keep: Keep) -> dict[str, Any]:
     """Accuracies after 0, 1, 2 ... inner steps."""
     _, config, model, params, pools = scored
     path = model._replace(learner=along_path(model.learner))
     figures = (accuracy_by_step,)
     episodes = evaluator(path, config, num_episodes=config.test.episodes, figures=figures)
     sample = dealer.episodes(config, pools["test"], **settings)
-    found = episodes(params, jax.random.key(TEST_KEY), sample)["accuracy_by_step"]
-    means, halves = zip(*map(mean_ci95, found.T), strict=True)
+    found = episodes(params, jax.random.key(TEST_KEY), sample)
+    keep(found, "adaptation")
+    means, halves = zip(*map(mean_ci95, found["accuracy_by_step"].T), strict=True)
     return {"kind": "adaptation", "accuracies": means, "ci95s": halves}
 
 
-def _synthetic(scored: Scored, settings: Mapping[str, int]) -> dict[str, Any]:
+def _synthetic(scored: Scored, settings: Mapping[str, int], keep: Keep) -> dict[str, Any]:
     """Accuracies with several numbers of synthetic rows of a class, of the same weight together."""
     _, config, _, params, pools = scored
     sample = dealer.episodes(config, pools["test"], **settings)
-    numbers = [int(number) for number in parse_names(config.generation.curve)]
-    intervals = []
-    for number in numbers:
+    found = {}
+    for number in map(int, parse_names(config.generation.curve)):
         variant = config.copy_and_resolve_references()
         variant.generation.rows = number
         how = {"num_episodes": config.test.episodes, "figures": (accuracy,)}
         episodes = evaluator(build.model(variant), variant, **how)
-        intervals.append(mean_ci95(episodes(params, jax.random.key(TEST_KEY), sample)["accuracy"]))
-    means, halves = zip(*intervals, strict=True)
-    return {"kind": "synthetic", "rows": numbers, "accuracies": means, "ci95s": halves}
+        found[number] = episodes(params, jax.random.key(TEST_KEY), sample)["accuracy"]
+    keep({f"accuracy_{number}": figures for number, figures in found.items()}, "synthetic")
+    means, halves = zip(*map(mean_ci95, found.values()), strict=True)
+    return {"kind": "synthetic", "rows": list(found), "accuracies": means, "ci95s": halves}
 
 
 def asked(config: ConfigDict, settings: Mapping[str, int]) -> dict[str, Any]:
@@ -217,7 +233,9 @@ def episodes_file(name: str, asked: Mapping[str, Any]) -> Path:
     Args:
       name: of the model.
       asked: a line of results.jsonl, or the same of its keys ways, shots, queries, episodes,
-        apart and, where there is one, condition.
+        apart and, where there is one, condition; what `test` is asked for beside a result has the
+        conditions calibrated, adaptation, synthetic and, as they were asked for, risk 0.05 and
+        unknown 5.
     """
     shots = "-".join(map(str, np.atleast_1d(asked["shots"])))
     setting = f"{asked['ways']}w{shots}s_{asked['queries']}q_{asked['episodes']}"

@@ -29,9 +29,12 @@ from experiments import (
 )
 from experiments.benchmarks import steps
 from experiments.configs import emoji, emoji_long, smoke
+from experiments.kinds import KINDS
 from experiments.stopping import Stop, Stopped
 from fsjax.data.pool import make_pool
 from fsjax.data.splits import split_by_digest
+from fsjax.evaluation.abstention import share_answered, share_wrong
+from fsjax.evaluation.figures import expected_calibration_error
 from fsjax.training.loop import Diverged
 from fsjax.training.state import train_chunk
 
@@ -198,6 +201,15 @@ def test_evaluation_calibrates_abstains_and_asks_for_unknown_classes(finished, t
     assert wrong["wrong"] * answered["answered"] <= 1 - result["accuracy"] + 1e-6
     assert opened["unknown"] == 2 and 0 < opened["auroc"] <= 1
     assert "calibrated True" in (workdir / "report.html").read_text()
+    evaluate.main(command)  # again without, which takes nothing of it away
+    for kept, name, figure, line in (
+        ("calibrated", "calibrated_reliability", expected_calibration_error, calibrated),
+        ("risk 0.2", "answered", share_answered, answered),
+        ("risk 0.2", "answered", share_wrong, wrong),
+        ("unknown 2", "auroc", np.mean, opened),
+    ):
+        with np.load(workdir / scoring.episodes_file("raw", line | {"condition": kept})) as saved:
+            assert figure(saved[name]) == pytest.approx(line[KINDS[line["kind"]].field])
 
 
 def test_evaluation_refuses_a_folder_without_a_run_and_a_model_that_is_not_there(finished):
@@ -391,6 +403,9 @@ def test_learners_that_take_gradient_steps_are_trained_and_show_what_each_step_i
     assert result["model"] == curve["model"] == "maml_pp"
     assert len(curve["accuracies"]) == len(curve["ci95s"]) == 4
     assert curve["accuracies"][-1] == pytest.approx(result["accuracy"])
+    file = scoring.episodes_file("maml_pp", curve | {"condition": "adaptation"})
+    with np.load(tmp_path / "work" / file) as saved:
+        np.testing.assert_allclose(saved["accuracy_by_step"].mean(0), curve["accuracies"])
     assert "Test accuracy by inner steps, 3-way" in (tmp_path / "work/report.html").read_text()
 
 
@@ -430,6 +445,9 @@ def test_other_numbers_of_synthetic_rows_are_tested_too(hallucinated):
     assert set(curves) == {"hallucinate"} and curves["hallucinate"]["rows"] == [0, 2]
     accuracy = results["hallucinate"]["accuracy"]
     assert curves["hallucinate"]["accuracies"][1] == pytest.approx(accuracy)
+    told = curves["hallucinate"] | {"condition": "synthetic"}
+    with np.load(workdir / scoring.episodes_file("hallucinate", told)) as saved:
+        assert saved["accuracy_0"].mean() == pytest.approx(curves["hallucinate"]["accuracies"][0])
     page = (workdir / "report.html").read_text()
     assert "Test accuracy by synthetic rows of a class, 3-way" in page
 
