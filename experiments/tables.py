@@ -12,8 +12,8 @@ from experiments.names import setting
 from experiments.runs import Line
 
 # Results that differ in one of these answer different questions, so none is the better one.
-QUESTION = ("data", "split", "missing", "queries", "apart", "episodes")
-CONDITIONS = ("run", *QUESTION, "modalities", "steps", "unknown", "risk", "calibrated")
+QUESTION = ("data", "split", "missing", "queries", "apart", "episodes", "unknown", "risk")
+CONDITIONS = ("run", *QUESTION, "modalities", "steps", "calibrated")
 NOTHING = "No results yet."
 SEEDS = "Means of seeds: (lowest..highest seed) in place of an interval."
 TRANSDUCTIVE = "†: transductive, all queries seen at once; never best beside inductive results."

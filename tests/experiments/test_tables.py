@@ -83,6 +83,29 @@ def test_what_is_answered_and_what_of_it_is_wrong_have_tables_of_their_own(resul
     assert found["Answers"][1:] == [["attention", "5.0 ± 0.6"]]
 
 
+@pytest.mark.parametrize(
+    ("kind", "field", "asked", "best"),
+    [
+        ("open_set", "auroc", "unknown", "image"),
+        ("answered", "answered", "risk", "image"),
+        ("wrong", "wrong", "risk", "attention"),
+    ],
+)
+def test_no_result_is_better_than_one_of_which_more_was_asked(
+    result, cells, kind, field, asked, best
+):
+    lines = [
+        {**result(model), "kind": kind, asked: number, field: share + number / 100}
+        for number in (2, 5)
+        for model, share in (("attention", 0.5), ("image", 0.6))
+    ]
+    text = tables.table(lines)
+    for number in (2, 5):
+        for model in ("attention", "image"):
+            (cell,) = cells(text, f"{model} · {asked} {number}")
+            assert cell.endswith("*") == (model == best)
+
+
 def test_of_a_result_made_again_the_later_counts_and_unknown_kinds_are_passed_over(result, cells):
     lines = [result(accuracy=0.5), {"kind": "latency", "x": [1]}, result(commit="later"), {"a": 1}]
     assert cells(tables.table(lines), "attention") == ["88.4 ± 0.6"]
