@@ -87,11 +87,10 @@ def _by_setting(run: Run, order: Sequence[str]) -> str:
 def _by_count(run: Run, order: Sequence[str], kind: str, counted: str) -> str:
     """Figures of lines that hold accuracies for several numbers of what is counted."""
     by_setting: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
-    for line in run.lines:
-        if line.get("kind") == kind:
-            numbers = line.get("rows", range(len(line["ci95s"])))
-            points = zip(numbers, line["accuracies"], line["ci95s"], strict=True)
-            by_setting.setdefault(setting(line), {})[line["model"]] = list(points)
+    for line in alike(run.lines, kind):
+        numbers = line.get("rows", range(len(line["ci95s"])))
+        points = zip(numbers, line["accuracies"], line["ci95s"], strict=True)
+        by_setting.setdefault(setting(line), {})[line["model"]] = list(points)
     return _side_by_side(by_setting, order, counted)
 
 

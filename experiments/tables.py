@@ -65,10 +65,11 @@ class Grid(NamedTuple):
 def alike(lines: Iterable[Line], kind: str = "result") -> list[Line]:
     """The lines of a kind that answer the first one's question, of the same run and seed.
 
-    What tells the columns of the kind's table is no part of the question.
+    What tells the columns of the kind's table, if it has one, is no part of the question.
     """
     results = [line for line in lines if line.get("kind") == kind]
-    keys = [key for key in ("run", "seed", *QUESTION) if key != KINDS[kind].column]
+    column = KINDS[kind].column if kind in KINDS else ""
+    keys = [key for key in ("run", "seed", *QUESTION) if key != column]
     return [line for line in results if all(line.get(k) == results[0].get(k) for k in keys)]
 
 

@@ -73,6 +73,16 @@ def test_the_first_sentence_says_of_transductive_results_that_they_are(tmp_path,
     assert "the best of the others, image (transductive), 90.0 %" in page
 
 
+@pytest.mark.parametrize("kind", ["adaptation", "synthetic"])
+def test_figures_by_steps_and_by_synthetic_rows_are_of_the_same_episodes(tmp_path, result, kind):
+    line = {**result("maml"), "kind": kind, "accuracies": [0.5, 0.6], "ci95s": [0.1, 0.1]}
+    other = line | {"model": "anil", "accuracies": [0.3, 0.4]}
+    asked_otherwise = line | {"queries": 1, "episodes": 20, "accuracies": [0.8, 0.9]}
+    results = [result("maml"), result("anil")]
+    write_lines(tmp_path / "results.jsonl", [*results, line, other, asked_otherwise])
+    assert "maml 50.0%, 60.0%; anil 30.0%, 40.0%." in report.page([read_run(tmp_path)])
+
+
 def test_page_escapes_text(page):
     assert "run &lt;1&gt;" in page and "run <1>" not in page
     assert "grapes &amp; &lt;b&gt;vine&lt;/b&gt;" in page and "<b>" not in page
