@@ -1,6 +1,7 @@
 """What runs left in their work directories, read back."""
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -164,10 +165,16 @@ def merge(runs: Sequence[Run]) -> list[Line]:
         again = run.config.get("seed") in seeds
         groups.setdefault(str(run.folder) if again else key, []).append(run)
     firsts = [group[0] for group in groups.values()]
-    names = told_apart([run.name.partition(f" {SEED}")[0] for run in firsts], firsts)
+    names = told_apart(list(map(_of_all_seeds, groups.values())), firsts)
     return [
         {**line, "run": name}
         for group, name in zip(groups.values(), names, strict=True)
         for run in group
         for line in run.lines
     ]
+
+
+def _of_all_seeds(group: Sequence[Run]) -> str:
+    """The name of several runs as one: what theirs have in common beside the seed, if they do."""
+    first, *others = dict.fromkeys(re.sub(rf"[ -]{SEED}\d+", "", run.name) for run in group)
+    return f"{first}..{others[-1]}" if others else first

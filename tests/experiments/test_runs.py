@@ -21,6 +21,21 @@ def test_runs_that_differ_in_the_seed_alone_are_seeds_and_others_are_rows(
 
 
 @pytest.mark.parametrize(
+    ("folders", "name"),
+    [
+        (("own-seed=0-norm=group", "own-seed=1-norm=group"), "own-norm=group"),
+        (("group/seed=0", "group/seed=1"), "group"),
+        (("a", "b", "c"), "a..c"),
+    ],
+)
+def test_seeds_as_one_run_are_not_called_by_one_of_them(tmp_path, cells, make_bare, folders, name):
+    runs = [read_run(make_bare(tmp_path / f, seed=s, norm="group")) for s, f in enumerate(folders)]
+    text = table(merge([*runs, read_run(make_bare(tmp_path / "other"))]))
+    assert cells(text, f"text · run {name} · mean of {len(folders)} seeds")[0].startswith("82.9")
+    assert cells(text, f"text · run {name} · seed 1")[0] == "82.9 ± 0.6"
+
+
+@pytest.mark.parametrize(
     ("file", "text", "words"),
     [
         ("results.jsonl", '{"kind": "result"}\n', "results.jsonl, line 1 lacks accuracy, ci95"),
