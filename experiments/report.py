@@ -39,8 +39,12 @@ def _summary(lines: Sequence[Line]) -> str:
         return line["model"] + " (transductive)" * bool(line.get("transductive"))
 
     others = [line for line in results if setting(line) == where and line["model"] != name]
+    every = [line for line in lines if line.get("kind") == "result"]
+    varied = [key for key in ("run", "seed") if len({line.get(key) for line in every}) > 1]
+    told = ", ".join(f"{key} {first[key]}" for key in varied if key in first)
+    of = f"{called(first)} ({told})" if told else called(first)
     text = (
-        f"On {where} episodes of {first.get('data', 'the data')}, {called(first)} names "
+        f"On {where} episodes of {first.get('data', 'the data')}, {of} names "
         f"{100 * first['accuracy']:.1f} ± {100 * first['ci95']:.1f} % of the queries rightly"
     )
     if not others:

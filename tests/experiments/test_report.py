@@ -73,6 +73,13 @@ def test_the_first_sentence_says_of_transductive_results_that_they_are(tmp_path,
     assert "the best of the others, image (transductive), 90.0 %" in page
 
 
+def test_the_first_sentence_says_of_which_of_several_runs_and_seeds_it_is(tmp_path, make_bare):
+    runs = [read_run(make_bare(tmp_path / f"seed={seed}", seed=seed)) for seed in range(2)]
+    assert "attention (seed 0) names 88.4" in report.page(runs)
+    runs = [*runs, read_run(make_bare(tmp_path / "group", norm="group"))]
+    assert f"attention (run {tmp_path.name}, seed 0) names 88.4" in report.page(runs)
+
+
 @pytest.mark.parametrize("kind", ["adaptation", "synthetic"])
 def test_figures_by_steps_and_by_synthetic_rows_are_of_the_same_episodes(tmp_path, result, kind):
     line = {**result("maml"), "kind": kind, "accuracies": [0.5, 0.6], "ci95s": [0.1, 0.1]}
