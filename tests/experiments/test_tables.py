@@ -44,6 +44,14 @@ def test_seeds_give_rows_of_their_own_and_a_mean_with_its_spread(result, compari
     assert cells(text, "attention - image · mean of 3 seeds") == ["+1.0 (+0.0..+2.0)"]
 
 
+@pytest.mark.parametrize("rounding", [1.2e-8, -1.2e-8])
+def test_what_rounding_leaves_of_no_difference_does_not_exclude_zero(comparison, cells, rounding):
+    lines = [comparison(difference=0.05, seed=0), comparison(difference=rounding, seed=1)]
+    text = tables.table(lines)
+    assert cells(text, "attention - image · mean of 2 seeds") == ["+2.5 (+0.0..+5.0)"]
+    assert cells(text, "attention - image · seed 1") == ["+0.0 ± 0.7"]
+
+
 def test_a_mean_of_seeds_is_of_all_that_its_row_tells(result, cells):
     lines = [result(seed=seed, shots=shots) for seed, shots in ((0, 1), (1, 1), (0, 5))]
     text = tables.table(lines)
