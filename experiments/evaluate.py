@@ -36,7 +36,7 @@ from experiments import (
 )
 from experiments.configs.emoji import get_config
 from experiments.names import as_path, check_name
-from experiments.runs import read_config
+from experiments.runs import TRAINED_IN, read_config
 from fsjax.data.pool import make_pool
 
 
@@ -123,6 +123,8 @@ def _evaluate(
     lines += comparing.compare(chosen, asked, out, workdir)
     lines += conditions.compare(chosen, asked, lines, out)
     results.append_new(out / "results.jsonl", lines)
+    if out != workdir:
+        results.write_json(out / TRAINED_IN, str(workdir.resolve()))
     report.write_report([out], out / "report.html")
     return lines
 

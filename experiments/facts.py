@@ -36,6 +36,19 @@ def _command(config: Mapping[str, Any]) -> str:
     return " \\\n    ".join(command)
 
 
+def _command_elsewhere(run: Run) -> str:
+    """The command that tests models of another run on the data of a config."""
+    default = {**get_config().data.to_dict(), "splits": "all"}
+    words = [
+        shlex.quote(f"{key}={value}")
+        for key, value in run.config["data"].items()
+        if key == "name" or value != default.get(key)
+    ]
+    command = [f"python -m experiments.evaluate --workdir {shlex.quote(run.trained_in)}"]
+    command += [f"--data {' '.join(words)}", "--out runs/again"]
+    return " \\\n    ".join(command)
+
+
 def facts(run: Run) -> str:
     """Machine, times and settings of a run, how to make it again, and every result."""
     results = [line for line in run.lines if line.get("kind") == "result"]
@@ -56,14 +69,16 @@ def facts(run: Run) -> str:
         rows.append([Cell(text) for text in (line["model"], setting(line), *figures)])
     every = as_html(Grid(rows, ["Seconds are those of the evaluation."]))
     every = f"<details><summary>Every result</summary>{every}</details>"
-    return f"<dl>{items}</dl>{_settings(run.config)}{every}"
+    return f"<dl>{items}</dl>{_settings(run)}{every}"
 
 
-def _settings(config: Mapping[str, Any]) -> str:
-    if not config:
+def _settings(run: Run) -> str:
+    if not run.config:
         return '<p class="missing">No settings: config.json is not there.</p>'
-    settings = html.escape(json.dumps(config, indent=2))
+    settings = html.escape(json.dumps(run.config, indent=2))
+    command = _command_elsewhere(run) if run.trained_in else _command(run.config)
+    asked = ", with the flags of the tests that are wanted" * bool(run.trained_in)
     return (
-        f"<p>To make it again:</p><pre>{html.escape(_command(config))}</pre>"
+        f"<p>To make it again{asked}:</p><pre>{html.escape(command)}</pre>"
         f"<details><summary>Settings</summary><pre>{settings}</pre></details>"
     )

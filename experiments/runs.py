@@ -11,6 +11,7 @@ import numpy as np
 
 Line = dict[str, Any]
 SEED = "seed="  # how the folders of several seeds begin
+TRAINED_IN = "trained_in.json"  # the run whose models were tested, in a folder of other data
 
 # What a line of a known kind must have.
 NEEDED = {
@@ -41,6 +42,7 @@ class Run(NamedTuple):
     lines: list[Line]  # results.jsonl; of a result that was made again the later
     metrics: Mapping[str, list[Line]]  # model -> metrics.jsonl
     inspection: Mapping[str, np.ndarray]
+    trained_in: str = ""  # the work directory of the models, where they were tested on other data
 
     @property
     def name(self) -> str:
@@ -75,10 +77,12 @@ def read_run(folder: Path) -> Run:
                 arrays = dict(file)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{inspection} is damaged ({error}); remove it, or run again") from error
+    trained_in = folder / TRAINED_IN
+    whose = json.loads(trained_in.read_text("utf-8")) if trained_in.exists() else ""
     logs = sorted(folder.glob("models/*/metrics.jsonl"))
     metrics = {log.parent.name: read_lines(log, ("step",)) for log in logs}
     lines = latest(read_lines(folder / "results.jsonl"))
-    return Run(folder, settings, lines, metrics, arrays)
+    return Run(folder, settings, lines, metrics, arrays, whose)
 
 
 def latest(lines: Sequence[Line]) -> list[Line]:

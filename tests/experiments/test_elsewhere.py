@@ -1,6 +1,8 @@
 """Tests on other data than a run's: as its models see them, and to folders of their own."""
 
+import html
 import json
+import re
 import shutil
 
 import numpy as np
@@ -53,6 +55,11 @@ def test_the_same_classes_elsewhere_have_the_same_figures(finished, capsys):
     more = ["--settings", "2x1", "--models", "tabular"]
     evaluate.main([*command, *more, "--data", *words(folder, splits)])
     assert {line["ways"] for line in read_run(out).lines} == {2, 3}
+    page = html.unescape((out / "report.html").read_text())
+    assert f"experiments.evaluate --workdir {(folder / 'work').resolve()} \\\n" in page
+    told = re.search(r"--data (.*) \\\n    --out runs/again</pre>", page)[1].split()
+    assert set(told) == {"name=npz", *words(folder, splits), "standardise=tabular"}
+    assert "experiments.train" not in page
 
 
 def test_all_classes_are_tested_and_those_called_as_the_runs_are_told(finished):
