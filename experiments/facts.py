@@ -60,14 +60,17 @@ def facts(run: Run) -> str:
         told[key] = "; ".join(dict.fromkeys(map(str, values))) or "not noted"
     told["evaluation"] = f"{sum(line.get('seconds', 0) for line in results):.0f} s in all"
     items = "".join(f"<dt>{key}</dt><dd>{html.escape(text)}</dd>" for key, text in told.items())
-    names = ("model", "setting", "accuracy %", "NLL", "ECE", "episodes", "seconds")
+    asked = ("queries", "apart", "episodes")
+    names = ("model", "setting", *asked, "accuracy %", "NLL", "ECE", "seconds")
     rows = [[Cell(name) for name in names]]
     for line in results:
         figures = [f"{100 * line['accuracy']:.2f} ± {100 * line['ci95']:.2f}"]
         figures += [f"{line[key]:.3f}" if key in line else "-" for key in ("nll", "ece")]
-        figures += [str(line.get("episodes", "-")), f"{line.get('seconds', np.nan):.1f}"]
-        rows.append([Cell(text) for text in (line["model"], setting(line), *figures)])
-    every = as_html(Grid(rows, ["Seconds are those of the evaluation."]))
+        where = [line["model"], setting(line), *(str(line.get(key, "-")) for key in asked)]
+        seconds = f"{line.get('seconds', np.nan):.1f}"
+        rows.append([Cell(text) for text in (*where, *figures, seconds)])
+    note = "Apart: support and query of different groups. Seconds are those of the evaluation."
+    every = as_html(Grid(rows, [note]))
     every = f"<details><summary>Every result</summary>{every}</details>"
     return f"<dl>{items}</dl>{_settings(run)}{every}"
 

@@ -117,6 +117,14 @@ def test_the_command_overrides_what_differs_from_the_default(tmp_path, page, mak
     assert "--config FILE" in report.page([read_run(folder)])
 
 
+def test_no_two_of_all_results_are_told_alike(tmp_path, result):
+    lines = [result(), result(queries=1), result(apart=False), result(episodes=20)]
+    write_lines(tmp_path / "results.jsonl", lines)
+    every = report.page([read_run(tmp_path)]).split("Every result")[1]
+    rows = re.findall(r"<tr><th scope=\"row\">attention.*?88.40", every)
+    assert len(set(rows)) == len(lines)
+
+
 def test_page_says_what_is_missing(tmp_path, make_bare, all_lines):
     folder = make_bare(tmp_path / "run")
     (folder / "results.jsonl").unlink()
