@@ -57,7 +57,7 @@ def run_seeds(config: ConfigDict, workdir: Path, seeds: int) -> list[Seed]:
       seeds: how many.
 
     Raises:
-      ValueError: if the model has no critic, or the base was not trained.
+      ValueError: if the model has no critic that is trained, or the base was not trained.
     """
     with_critic = config.generation.generator in build.CRITICS
     if config.learner not in build.GENERATE or not with_critic:
@@ -65,6 +65,11 @@ def run_seeds(config: ConfigDict, workdir: Path, seeds: int) -> list[Seed]:
             "only a generator with a critic can be tried: of the learners "
             f"{', '.join(build.GENERATE)} and the generators {', '.join(build.CRITICS)}, not "
             f"{config.learner} and {config.generation.generator}"
+        )
+    if not config.train.steps or config.objective not in ("own", "generation"):
+        raise ValueError(
+            f"config.objective={config.objective!r} in config.train.steps={config.train.steps} "
+            "trains no critic: try a model of the objective own or generation, of one step or more"
         )
     parts = build.tables(config)
     train, network = _base(config, parts["train"], workdir)

@@ -463,6 +463,15 @@ def test_several_seeds_of_a_generator_are_trained_at_once_and_told_apart(halluci
         stability.main(["--workdir", str(workdir), "--model", "prototype"])
 
 
+@pytest.mark.parametrize(("objective", "steps"), [("episodic", 2), ("own", 0)])
+def test_a_generator_whose_critic_is_not_trained_cannot_be_tried(hallucinated, objective, steps):
+    config = hallucinated[0].copy_and_resolve_references()
+    config.update(objective=objective, head="prototype")
+    config.train.steps = steps
+    with pytest.raises(ValueError, match=f"{objective}.* trains no critic"):
+        stability.run_seeds(config, hallucinated[1], seeds=2)
+
+
 def test_a_generator_is_tried_on_the_devices_of_its_run(tmp_path, make_bare, monkeypatch):
     made = []
     monkeypatch.setattr(devices, "cores_as_devices", lambda config: made.append(config.devices))
