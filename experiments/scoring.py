@@ -207,7 +207,7 @@ def _adaptation(scored: Scored, settings: Mapping[str, int], keep: Keep) -> dict
 
 
 def _synthetic(scored: Scored, settings: Mapping[str, int], keep: Keep) -> dict[str, Any]:
-    """Accuracies with several numbers of synthetic rows of a class, of the same weight together."""
+    """Accuracies with several values of config.generation.rows."""
     _, config, _, params, pools = scored
     sample = dealer.episodes(config, pools["test"], **settings)
     found = {}

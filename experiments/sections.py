@@ -94,6 +94,13 @@ def _by_count(run: Run, order: Sequence[str], kind: str, counted: str) -> str:
     return _side_by_side(by_setting, order, counted)
 
 
+def _by_synthetic(run: Run, order: Sequence[str]) -> str:
+    """Figures of accuracy by the numbers of config.generation.curve, which its weights count."""
+    fills = run.config.get("generation", {}).get("weights") == "missing"
+    what = "rows up to which synthetic ones fill a class" if fills else "synthetic rows of a class"
+    return _by_count(run, order, "synthetic", what)
+
+
 def _by_missing(run: Run, order: Sequence[str]) -> str:
     """Figures of accuracy by the rate at which modalities are missing."""
     lines = [line for line in alike(run.lines, "missing") if not isinstance(line["missing"], str)]
@@ -218,7 +225,7 @@ def section(name: str, run: Run, order: Sequence[str]) -> str:
         "Learning": learning(run.metrics, order),
         "Ways and shots": _by_setting(run, order),
         "Adaptation": _by_count(run, order, "adaptation", "inner steps"),
-        "Synthetic rows": _by_count(run, order, "synthetic", "synthetic rows of a class"),
+        "Synthetic rows": _by_synthetic(run, order),
         "Missing modalities": _by_missing(run, order),
         "Confusions": _confusion(run.inspection),
         "One episode": _episode(run.inspection),

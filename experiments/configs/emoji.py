@@ -128,7 +128,7 @@ def get_config() -> ConfigDict:
                 "critic_steps": 1,  # wgan, wgan_pictures: for each of the generator
                 "triplets": "all",  # of the head triangular: all | hard | semi_hard
                 "share": 0.2,  # of synthetic rows in them
-                "curve": "",  # numbers of synthetic rows with which a model is tested too: 0,1,5
+                "curve": "",  # values of `rows` with which a model is tested too: 0,1,5
             },
             # Of models that are "taught": image+taught in `compare` is a student with the image
             # alone. A teacher is trained before all others of its run, or in another run.

@@ -73,6 +73,20 @@ def test_the_first_sentence_says_of_transductive_results_that_they_are(tmp_path,
     assert "the best of the others, image (transductive), 90.0 %" in page
 
 
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ("equal", "Test accuracy by synthetic rows of a class, 5-way 1-shot"),
+        ("missing", "Test accuracy by rows up to which synthetic ones fill a class, 5-way 1-shot"),
+    ],
+)
+def test_a_curve_says_what_its_numbers_count(tmp_path, make_bare, result, weights, words):
+    folder = make_bare(tmp_path / "run", generation={"weights": weights})
+    line = {**result(), "kind": "synthetic", "rows": [0, 5], "accuracies": [0.5, 0.6]}
+    write_lines(folder / "results.jsonl", [result(), line | {"ci95s": [0.1, 0.1]}])
+    assert words in report.page([read_run(folder)])
+
+
 def test_the_first_sentence_says_of_which_of_several_runs_and_seeds_it_is(tmp_path, make_bare):
     runs = [read_run(make_bare(tmp_path / f"seed={seed}", seed=seed)) for seed in range(2)]
     assert "attention (seed 0) names 88.4" in report.page(runs)
