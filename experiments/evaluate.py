@@ -36,7 +36,7 @@ from experiments import (
 )
 from experiments.configs.emoji import get_config
 from experiments.names import as_path, check_name
-from experiments.runs import TRAINED_IN, read_config
+from experiments.runs import TRAINED_IN, read_config, trained_in
 from fsjax.data.pool import make_pool
 
 
@@ -44,8 +44,13 @@ def load_config(workdir: str | Path) -> ConfigDict:
     """The config of a run.
 
     Raises:
-      ValueError: if the folder holds no run, or those of several seeds, or it is damaged.
+      ValueError: if the folder holds no run, or those of several seeds, or tests of another's
+        models, or it is damaged.
     """
+    if trained := trained_in(Path(workdir)):
+        raise ValueError(
+            f"{workdir} holds no models, but tests of those of {trained} on other data: name that"
+        )
     settings = read_config(Path(workdir))
     if not settings:
         raise ValueError(f"{workdir} holds no run: there is no config.json; train one there first")

@@ -77,12 +77,10 @@ def read_run(folder: Path) -> Run:
                 arrays = dict(file)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{inspection} is damaged ({error}); remove it, or run again") from error
-    trained_in = folder / TRAINED_IN
-    whose = json.loads(trained_in.read_text("utf-8")) if trained_in.exists() else ""
     logs = sorted(folder.glob("models/*/metrics.jsonl"))
     metrics = {log.parent.name: read_lines(log, ("step",)) for log in logs}
     lines = latest(read_lines(folder / "results.jsonl"))
-    return Run(folder, settings, lines, metrics, arrays, whose)
+    return Run(folder, settings, lines, metrics, arrays, trained_in(folder))
 
 
 def latest(lines: Sequence[Line]) -> list[Line]:
@@ -108,6 +106,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} is damaged ({error}); remove it and train the run again, which writes it anew"
         ) from error
+
+
+def trained_in(folder: Path) -> str:
+    """The work directory whose models were tested in a folder of other data; else nothing."""
+    path = folder / TRAINED_IN
+    return json.loads(path.read_text("utf-8")) if path.exists() else ""
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:

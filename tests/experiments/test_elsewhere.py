@@ -60,6 +60,8 @@ def test_the_same_classes_elsewhere_have_the_same_figures(finished, capsys):
     told = re.search(r"--data (.*) \\\n    --out runs/again</pre>", page)[1].split()
     assert set(told) == {"name=npz", *words(folder, splits), "standardise=tabular"}
     assert "experiments.train" not in page
+    with pytest.raises(SystemExit, match=f"holds no models, but tests of those of .*{folder.name}"):
+        evaluate.main(["--workdir", str(out)])
 
 
 def test_all_classes_are_tested_and_those_called_as_the_runs_are_told(finished):
