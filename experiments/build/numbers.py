@@ -70,7 +70,7 @@ def check_numbers(config: ConfigDict, names: Collection[str] = ()) -> None:
     if not all(number.isdecimal() for number in parse_names(curve)):
         raise ValueError(f"config.generation.curve={curve} must be numbers of rows, as 0,1,5")
     settings = config.test.settings
-    if not settings or not all(isinstance(one, Sequence) and len(one) == 2 for one in settings):
+    if not settings or not all(map(_is_setting, settings)):
         raise ValueError(
             f"config.test.settings={settings} must be pairs of ways and shots, one or more, as "
             "((5, 1), (5, 5)), or ((5, 1),) for one"
@@ -87,6 +87,15 @@ def check_numbers(config: ConfigDict, names: Collection[str] = ()) -> None:
 
 def _at(config: ConfigDict, key: str) -> float:
     return reduce(getitem, key.split("."), config)
+
+
+def _is_setting(one: object) -> bool:
+    """Whether it is ways and shots, as (5, 1) or (5, (1, 3))."""
+    if not isinstance(one, Sequence) or len(one) != 2:
+        return False
+    ways, shots = one
+    ends = shots if isinstance(shots, Sequence) and len(shots) == 2 else [shots]
+    return all(type(number) is int for number in (ways, *ends))
 
 
 def _check_setting(
