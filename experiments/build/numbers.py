@@ -6,7 +6,7 @@ from operator import getitem
 
 from ml_collections import ConfigDict
 
-from experiments.build.learners import TOLD, is_told
+from experiments.build.learners import GENERATE, TOLD, is_told
 from experiments.build.parts import models
 from experiments.dealer import episode_settings
 from experiments.names import parse_names
@@ -112,5 +112,6 @@ def _check_setting(
         raise ValueError(
             f"{where} asks for 0 shots, from which {', '.join(untold)} cannot know a class: ask "
             "for 1 or more, or only models that are told class descriptions, of the learners "
-            f"{', '.join(TOLD)}"
+            f"{', '.join(TOLD)}, or {' and '.join(GENERATE)} where config.generation.condition is "
+            "side or both"
         )

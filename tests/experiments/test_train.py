@@ -309,6 +309,11 @@ def test_models_that_are_told_what_classes_are_need_no_shot(finished):
     build.numbers.check_numbers(config, ["described"])
     with pytest.raises(ValueError, match="from which raw cannot"):
         build.numbers.check_numbers(config)
+    config.update(learner="hallucinate", compare="")
+    with pytest.raises(ValueError, match="or hallucinate and pictures where"):
+        build.numbers.check_numbers(config)
+    config.generation.condition = "side"
+    build.numbers.check_numbers(config)
 
 
 def test_a_run_that_was_killed_before_its_first_checkpoint_neither_tests_nor_predicts(
