@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
@@ -110,6 +111,14 @@ def check_changes(config: ConfigDict) -> None:
                 f"config.train.{key}={train[key]} wants {wanted}, and there is config.modalities="
                 f"{config.modalities} alone: set it to 0"
             )
+
+
+def may_lack_rows(config: ConfigDict, train: Pool | Divided | None) -> bool:
+    """Whether a class of a training task may have no support row that the model sees."""
+    rows, asked = train.pool if isinstance(train, Divided) else train, config.train
+    hidden = config.objective == "views" or asked.alone + asked.cross > 0
+    unseen = bool(rows) and _may_be_unseen(rows, parse_names(config.modalities))
+    return unseen or hidden or min(np.atleast_1d(asked.shots)) == 0
 
 
 def _may_be_unseen(rows: Pool, names: Collection[str]) -> bool:

@@ -13,8 +13,8 @@ from experiments.dealer import first_task
 from experiments.names import named
 from fsjax.learners.hallucinate import Hallucinator
 from fsjax.objectives.adversarial import adversarial
+from fsjax.objectives.answers import Known, adapted, answer_loss, of_those_known
 from fsjax.objectives.combined import only, together
-from fsjax.objectives.episodic import query_loss
 from fsjax.objectives.ranking import ranking
 from fsjax.objectives.variational import variational
 from fsjax.types import Array, Autoencoder, Examples, Key, Objective, Params, Pool
@@ -46,13 +46,14 @@ def ranked(config: ConfigDict, model: Model) -> Objective:
     return ranking(embed_all(config, model.network), relation, triplets(config))
 
 
-def _generation(config: ConfigDict, model: Model) -> Objective:
+def _generation(config: ConfigDict, model: Model, known: Known | None) -> Objective:
     """What trains a generator, and what trains the learner that it serves.
 
     The classification of queries reaches the generator too, so that what it makes is of use.
     """
     settings, learner = config.generation, model.learner
-    classify = query_loss(learner, named(LOSSES, config, "loss"), watch=WATCH)
+    answer = of_those_known(adapted(learner), known) if known else adapted(learner)
+    classify = answer_loss(answer, named(LOSSES, config, "loss"), watch=WATCH)
     parts = {"generator": _generator(config, learner)}
     if by_triplets(config):
         relate = head(config).relate
@@ -72,9 +73,9 @@ def _generator(config: ConfigDict, learner: Hallucinator) -> Objective:
     return adversarial(made, critic(config), learner.examples, penalty=config.generation.penalty)
 
 
-def generated(config: ConfigDict, made: Model, train: Pool) -> Training:
+def generated(config: ConfigDict, made: Model, train: Pool, known: Known | None = None) -> Training:
     """Training of a learner, the generator that serves it and, if it has one, its critic."""
-    training = on_tasks(_generation)(config, made, train)
+    training = on_tasks(_generation)(config, made, train, known=known)
     if isinstance(generator(config), Autoencoder):
         return training
 

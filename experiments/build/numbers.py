@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from functools import reduce
 from operator import getitem
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.build.learners import GENERATE, TOLD, is_told
@@ -94,21 +95,25 @@ def _is_setting(one: object) -> bool:
     if not isinstance(one, Sequence) or len(one) != 2:
         return False
     ways, shots = one
+    return type(ways) is int and _are_shots(shots)
+
+
+def _are_shots(shots: object) -> bool:
+    """Whether it is a whole number, or two."""
     ends = shots if isinstance(shots, Sequence) and len(shots) == 2 else [shots]
-    return all(type(number) is int for number in (ways, *ends))
+    return all(type(number) is int for number in ends)
 
 
 def _check_setting(
     where: str, ways: int, shots: int | tuple[int, int], untold: Collection[str]
 ) -> None:
-    ends = shots if isinstance(shots, tuple) else (shots, shots)
-    are_numbers = len(ends) == 2 and all(isinstance(end, int) for end in ends)
-    if ways < 1 or not are_numbers or not 0 <= ends[0] <= ends[1]:
+    low, high = np.broadcast_to(shots, 2) if _are_shots(shots) else (-1, -1)
+    if ways < 1 or not 0 <= low <= high:
         raise ValueError(
             f"{where} asks for {ways} ways and {shots} shots: ask for 1 way or more, and for shots "
             "as 5, or few to many as (1, 3); --settings 5x1-3 says it of a test"
         )
-    if ends[0] == 0 and untold:
+    if low == 0 and untold:
         raise ValueError(
             f"{where} asks for 0 shots, from which {', '.join(untold)} cannot know a class: ask "
             "for 1 or more, or only models that are told class descriptions, of the learners "

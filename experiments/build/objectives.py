@@ -8,20 +8,26 @@ from ml_collections import ConfigDict
 from experiments.build.distilling import Teacher, distilled
 from experiments.build.generating import by_triplets, generated, ranked
 from experiments.build.generation import imputation
-from experiments.build.heads import HEADS, LATE, LOSSES, OF_SUPPORT, head
-from experiments.build.learners import AS_METRIC, EMBEDS, GENERATE, LEARNERS, TUNED
+from experiments.build.heads import HEADS, LATE, LOSSES, OF_SUPPORT, UNCERTAIN, head
+from experiments.build.learners import AS_METRIC, EMBEDS, GENERATE, LEARNERS, TUNED, known_by
 from experiments.build.networks import computed, embed_all
 from experiments.build.parts import DISTILLATION, SPREADS, TRAIN_SPREAD, Model
 from experiments.build.tasks import WATCH, Training, on_tasks
-from experiments.dealer import training_rows
+from experiments.dealer import may_lack_rows, training_rows
 from experiments.devices import spreads_rows
 from experiments.names import check_name, named, parse_names
 from fsjax.episodes.missing import see_through
 from fsjax.learners.embedding import embed_together
 from fsjax.learners.maml import AdaptedTask, along_path
-from fsjax.objectives.answers import answer_loss, fitted
+from fsjax.objectives.answers import (
+    Known,
+    adapted,
+    answer_loss,
+    fitted,
+    known_of,
+    of_those_known,
+)
 from fsjax.objectives.combined import together
-from fsjax.objectives.episodic import query_loss
 from fsjax.objectives.leave_one_out import leave_one_out
 from fsjax.objectives.multi_step import annealed_importance, multi_step_loss
 from fsjax.objectives.regression import regression
@@ -43,6 +49,8 @@ THROUGH_STEPS = tuple(name for name in OTHERS if name not in {*EMBEDS, *GENERATE
 ALL_ASK = ("leave_one_out", "supervised", "ranking", "reptile")
 # Those by which a row is compared with others of its class.
 OTHERS_ANSWER = ("leave_one_out", "ranking")
+# Those to which a class of which nothing is known is no answer.
+KNOWING = ("episodic", "views", "generation", "imputation")
 # The learners that an objective can train, where it cannot train all.
 TRAINS = {
     "episodic": OTHERS,
@@ -79,6 +87,7 @@ def training(
     check_name(("own", *OBJECTIVES), name, "objective")
     make = OBJECTIVES[name]
     make = partial(make, teacher=teacher) if name == DISTILLATION else make
+    make = partial(make, known=_known(config, train)) if name in KNOWING else make
     if spreads_rows(config):
         _check_spreads(config)
     learners = TRAINS.get(name, tuple(LEARNERS))
@@ -119,12 +128,22 @@ def _check_spreads(config: ConfigDict) -> None:
         )
 
 
-def _episodic(config: ConfigDict, model: Model) -> Objective:
+def _known(config: ConfigDict, train: Pool | None) -> Known | None:
+    """The classes of a training task that a model knows, if there may be others and these are
+    nothing to its head: at test they are no answer.
+    """
+    if config.head in UNCERTAIN or config.fusion in LATE or not may_lack_rows(config, train):
+        return None
+    return partial(known_of, told=known_by(config))
+
+
+def _episodic(config: ConfigDict, model: Model, known: Known | None = None) -> Objective:
     loss = named(LOSSES, config, "loss")
     if config.learner in AS_METRIC:
         answer = fitted(embed_all(config, model.network), head(config))
-        return answer_loss(answer, loss, watch=WATCH)
-    return query_loss(model.learner, loss, watch=WATCH)
+    else:
+        answer = adapted(model.learner)
+    return answer_loss(of_those_known(answer, known) if known else answer, loss, watch=WATCH)
 
 
 def _leave_one_out(config: ConfigDict, model: Model) -> Objective:
@@ -132,7 +151,7 @@ def _leave_one_out(config: ConfigDict, model: Model) -> Objective:
     return leave_one_out(embed_together(model.network), head(config), loss, watch=WATCH)
 
 
-def _views(config: ConfigDict, model: Model) -> Objective:
+def _views(config: ConfigDict, model: Model, known: Known | None) -> Objective:
     if model.fast is None:
         raise ValueError(
             "config.objective='views' encodes each row by itself and once: take config.norm="
@@ -142,7 +161,8 @@ def _views(config: ConfigDict, model: Model) -> Objective:
     chosen = views(parse_names(config.modalities), **config.views)
     encode = computed(config, model.module, method="encode")
     loss = named(LOSSES, config, "loss")
-    return over_views(encode, model.fast.learner, see_through, chosen, loss=loss, watch=WATCH)
+    how = {"loss": loss, "watch": WATCH, "known": known}
+    return over_views(encode, model.fast.learner, see_through, chosen, **how)
 
 
 def _multi_step(config: ConfigDict, model: Model) -> Objective:
@@ -158,9 +178,9 @@ def _reptile(config: ConfigDict, model: Model) -> Objective:
     return reptile(model.learner, adapted, named(LOSSES, config, "loss"), watch=WATCH)
 
 
-def _imputation(config: ConfigDict, model: Model) -> Objective:
+def _imputation(config: ConfigDict, model: Model, known: Known | None) -> Objective:
     filling = regression(imputation(), model.learner.examples)
-    return together({"generator": filling, "queries": _episodic(config, model)}, {})
+    return together({"generator": filling, "queries": _episodic(config, model, known)}, {})
 
 
 def _supervised(config: ConfigDict, model: Model, train: Pool) -> Training:

@@ -1,7 +1,7 @@
 """Training by an objective of one task: the mean over the tasks of a batch."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
@@ -26,28 +26,30 @@ class Training(NamedTuple):
     init: Callable[[Key, Params], Params]  # a learner's parameters -> all that are trained
 
 
-def on_tasks(
-    each: Callable[[ConfigDict, Model], Objective],
-) -> Callable[[ConfigDict, Model, Pool], Training]:
-    """Training by an objective of one task."""
+def on_tasks(each: Callable[..., Objective]) -> Callable[..., Training]:
+    """Training by an objective of one task: config, model, train, **options -> what it is trained
+    by; `each` takes config, model and the options.
+    """
 
-    def of_model(config: ConfigDict, model: Model) -> Objective:
+    def of_model(config: ConfigDict, model: Model, **options: Any) -> Objective:
         at_once = config.train.block or block(config)
         if (mesh := mesh_of_rows(config)) is None:
-            return over_tasks(each(config, model), block=at_once, mesh=mesh_of_tasks(config))
-        return over_rows(over_tasks(each(config, model.spread or model), block=at_once), mesh)
+            objective = each(config, model, **options)
+            return over_tasks(objective, block=at_once, mesh=mesh_of_tasks(config))
+        objective = each(config, model.spread or model, **options)
+        return over_rows(over_tasks(objective, block=at_once), mesh)
 
-    def make(config: ConfigDict, made: Model, train: Pool) -> Training:
+    def make(config: ConfigDict, made: Model, train: Pool, **options: Any) -> Training:
         share = config.inner.first_order
         if 0 < share < 1 and isinstance(made.learner, GradientLearner):
             first, second = (_of_order(config, order) for order in (1.0, 0.0))
             objective = annealed(
-                of_model(first, model(first)),
-                of_model(second, model(second)),
+                of_model(first, model(first), **options),
+                of_model(second, model(second), **options),
                 at=round(share * config.train.steps),
             )
         else:
-            objective = of_model(config, made)
+            objective = of_model(config, made, **options)
         return Training(training_tasks(config, train), objective, lambda key, params: params)
 
     return make

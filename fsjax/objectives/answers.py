@@ -1,14 +1,28 @@
 """What a model answers in training, and what it learns from that."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 
 from fsjax.objectives.losses import cross_entropy
-from fsjax.types import Array, Embed, Episode, Head, Key, Learner, Metrics, Objective, Params, Step
+from fsjax.types import (
+    Array,
+    Embed,
+    Episode,
+    Head,
+    Key,
+    Learner,
+    Metrics,
+    Objective,
+    Params,
+    Step,
+    Support,
+)
 
 Answer = Callable[[Params, Episode, Key], Array]  # -> logits [Q, W] of the queries
 Loss = Callable[[Array, Array], Array]  # logits [Q, W], targets [Q, W] -> []
+Known = Callable[[Support], Array]  # -> [W], above 0 for classes that can be answered
 
 
 def adapted(learner: Learner, *, train: bool = True) -> Answer:
@@ -25,6 +39,32 @@ def adapted(learner: Learner, *, train: bool = True) -> Answer:
         return learner.predict(params, task, episode.query, key=key_predict, train=train)
 
     return answer
+
+
+def of_those_known(answer: Answer, known: Known) -> Answer:
+    """An answer in which classes of which nothing is known have no part.
+
+    Args:
+      answer: whose logits of such a class mean nothing, as those of a prototype at zero do.
+      known: support set -> above 0 for the other classes [W].
+    """
+
+    def among(params: Params, episode: Episode, key: Key) -> Array:
+        return answerable(answer(params, episode, key), known(episode.support))
+
+    return among
+
+
+def known_of(support: Support, told: Sequence[str] = ()) -> Array:
+    """Above 0 for classes that have a support row, or a description of the kinds told: [W]."""
+    return sum((support.side.present[kind] for kind in told), support.labels.sum(0))
+
+
+def answerable(logits: Array, known: Array) -> Array:
+    """Logits [Q, W] of which those of classes whose `known` [W] is zero are almost minus infinity,
+    which losses take for no answer.
+    """
+    return jnp.where(known > 0, logits, jnp.finfo(logits.dtype).min / 2)
 
 
 def fitted(embed: Embed, head: Head) -> Answer:

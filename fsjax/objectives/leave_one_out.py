@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
+from fsjax.objectives.answers import answerable
 from fsjax.objectives.losses import cross_entropy
 from fsjax.types import Array, Embed, Episode, Head, Key, Metrics, Objective, Params, Step
 
@@ -21,7 +22,7 @@ def leave_one_out(
     (Laenen & Bertinetto 2021, https://arxiv.org/abs/2012.09831).
 
     Of the same rows more pairs are compared than when some of them only support and others only
-    ask.
+    ask. A row that has no other of its class asks nothing.
 
     Args:
       embed: parameters, episode, key -> features [R, D] and labels of all its rows.
@@ -40,7 +41,9 @@ def leave_one_out(
 
         def ask(row: Array) -> Array:
             others = labels * (jnp.arange(len(labels)) != row)[:, None]
-            return head.score(params["head"], head.fit(params["head"], z, others), z[row][None])[0]
+            task = head.fit(params["head"], z, others)
+            logits = head.score(params["head"], task, z[row][None])
+            return answerable(logits, others.sum(0))[0]
 
         logits = jax.vmap(ask)(jnp.arange(len(labels)))
         value = loss(logits, labels)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fsjax.objectives.answers import Known, answerable
 from fsjax.objectives.losses import cross_entropy
 from fsjax.types import (
     Array,
@@ -63,6 +64,7 @@ def over_views(
     *,
     loss: Loss = cross_entropy,
     watch: Mapping[str, Loss] | None = None,
+    known: Known | None = None,
 ) -> Objective:
     """The loss of an episode's queries, seen in several ways of which each row is encoded once.
 
@@ -78,6 +80,7 @@ def over_views(
       chosen: the ways, the first of which is watched.
       loss: of logits and targets.
       watch: further figures of logits and targets, reported and not optimised.
+      known: as of `fsjax.objectives.answers.of_those_known`; all classes unless given.
 
     Returns:
       An objective over an Episode without a task axis and parameters that hold "network"; its
@@ -95,6 +98,8 @@ def over_views(
             seen = see(tokens, **sides)
             task = learner.adapt(params, seen.support, key=key_adapt, train=True)
             logits = learner.predict(params, task, seen.query, key=key_predict, train=True)
+            if known is not None:
+                logits = answerable(logits, known(seen.support))
             figures = {name: figure(logits, seen.targets) for name, figure in watch.items()}
             return loss(logits, seen.targets), figures
 

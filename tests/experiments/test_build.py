@@ -31,7 +31,7 @@ from experiments.configs import (
 from fsjax.data.omniglot import PARTS
 from fsjax.data.pool import make_pool
 from fsjax.learners.maml import GradientLearner
-from fsjax.types import Inputs, Support
+from fsjax.types import Inputs, Pool, Source, Support
 
 SPLITS = {"train": ["Greek/a", "Greek/b"], "val": ["Greek/c"], "test": ["Tibetan/a", "Tibetan/b"]}
 
@@ -421,6 +421,24 @@ def test_objectives_refuse_a_learner_that_they_would_leave_untrained(learner, ob
     config.update(learner=learner, objective=objective)
     with pytest.raises(ValueError, match=f"and not config.learner='{learner}'"):
         build.training(config, build.model(config), None)
+
+
+@pytest.mark.parametrize(("learner", "rows"), [("metric", 0), ("metric", 1), ("proto_maml", 0)])
+def test_a_class_of_which_a_model_sees_no_row_is_no_answer_in_training(learner, rows):
+    config = own.get_config()
+    config.update(modalities="tabular", learner=learner, head="prototype", fusion="plain")
+    config.train.update(ways=2, shots=1, queries=1, drop=0.0)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(8, 3)), jnp.float32)
+    present = jnp.ones(8).at[jnp.array([0, 1, 2, 3])].set(rows)  # of the first class
+    inputs = Inputs({"tabular": x, "text": x}, {"tabular": present, "text": jnp.ones(8)})
+    source = Source(inputs, jnp.arange(8).reshape(2, 4), jnp.full(2, 4), jnp.arange(8))
+    pool = Pool({"rows": source}, Inputs({}, {}))
+    job = jobs.prepare(config, pool)
+    batch = job.training.sample(jax.random.key(0))
+    batch = batch._replace(targets=jnp.eye(2)[None])  # each class is asked for
+    gradients, metrics = job.training.objective(job.state.params, batch, jax.random.key(0), 0)
+    assert (metrics["loss"] > 0) == rows
+    assert any(x.any() for x in jax.tree.leaves(gradients)) == rows
 
 
 @pytest.mark.parametrize("objective", ["supervised", "leave_one_out"])

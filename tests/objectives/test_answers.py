@@ -1,5 +1,7 @@
 """Answers to the queries of an episode, on a linear network."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,8 @@ from fsjax.evaluation.figures import accuracy
 from fsjax.heads import matching, prototype, ridge
 from fsjax.learners.embedding import embed_together
 from fsjax.learners.metric import metric
-from fsjax.objectives.answers import adapted, answer_loss, fitted
+from fsjax.objectives.answers import adapted, answer_loss, fitted, known_of, of_those_known
+from fsjax.objectives.losses import cross_entropy
 from fsjax.types import Episode, Inputs, Learner, Network, Support
 
 RNG, KEY = np.random.default_rng(0), jax.random.key(0)
@@ -58,3 +61,24 @@ def test_a_learner_is_told_whether_it_trains_and_draws_from_two_keys(train):
 
     drawn, other, told = adapted(Learner(None, adapt, predict), train=train)(None, EPISODE, KEY)
     assert drawn != other and told == train
+
+
+@pytest.mark.parametrize("described", [0.0, 1.0])
+def test_a_class_of_which_nothing_is_known_is_no_answer(described):
+    side = Inputs({"words": jnp.ones((3, 2))}, {"words": jnp.array([1.0, 1.0, described])})
+    labels = EPISODE.support.labels.at[2].set(0.0)  # the only row of the last class
+    episode = EPISODE._replace(support=EPISODE.support._replace(labels=labels, side=side))
+    head = prototype()
+    params = metric(NETWORK, head).init(KEY, EPISODE.support)
+    answer = fitted(embed_together(NETWORK), head)
+    ways = 3 if described else 2
+
+    def loss(params):
+        logits = answer(params, episode, KEY)[:, :ways]
+        value = cross_entropy(logits, episode.targets[:, :ways])
+        return value, {"loss": value}
+
+    known = of_those_known(answer, partial(known_of, told=("words",)))
+    found = jax.jit(answer_loss(known))(params, episode, KEY, 0)
+    expected = jax.jit(jax.grad(loss, has_aux=True))(params)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), found, expected)

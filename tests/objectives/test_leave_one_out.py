@@ -54,13 +54,15 @@ def padded(episode):
 
 
 def loop(name, params, episode):
-    """Loss and accuracy of each row by a head fitted to the others."""
+    """Loss and accuracy of each row by a head fitted to the others, if any is of its class."""
     x = np.concatenate([episode.support.inputs.values["x"], episode.query.values["x"]])
     y = np.float64(np.concatenate([episode.support.labels, episode.targets]))
     z = np.float64(x @ params["network"])
     losses, right = [], []
     for i in range(len(z)):
         others = np.arange(len(z)) != i
+        if not (y[others] @ y[i]).any():
+            continue
         head = jax.tree.map(np.float64, params["head"])
         logits = getattr(naive, name)(head, z[others], y[others], z[i][None])[0]
         losses.append(np.log(np.exp(logits).sum()) - logits @ y[i])
@@ -100,3 +102,11 @@ def test_gradients_are_those_of_finite_differences():
     ]
     slope = jnp.vdot(gradients["network"], step)
     np.testing.assert_allclose((ends[0] - ends[1]) / 2, slope, rtol=1e-2)
+
+
+def test_a_row_without_another_of_its_class_asks_nothing():
+    alone = EPISODE._replace(targets=jnp.array(EYE[[0, 1, 1, 0]]))  # of the last class one row
+    params = {"network": NETWORK.init(KEY, None), "head": {"log_temperature": jnp.zeros(())}}
+    objective = jax.jit(leave_one_out(embed_together(NETWORK), heads.prototype()))
+    _, metrics = objective(params, alone, KEY, 0)
+    np.testing.assert_allclose(metrics["loss"], loop("prototype", params, alone)[0], rtol=1e-4)

@@ -14,6 +14,7 @@ from fsjax.evaluation.figures import accuracy
 from fsjax.fusion.pooled import Concat
 from fsjax.heads import prototype
 from fsjax.learners.metric import metric
+from fsjax.objectives.answers import known_of
 from fsjax.objectives.episodic import query_loss
 from fsjax.objectives.losses import cross_entropy
 from fsjax.objectives.views import over_views, views
@@ -91,3 +92,31 @@ def test_one_modality_of_several_is_seen_as_if_there_were_no_other():
     ours = jax.jit(own)(params, EPISODE, KEY, STEP)
     expected = jax.jit(query_loss(learner))(params, seen, KEY, STEP)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), ours, expected)
+
+
+def test_a_class_of_which_a_view_shows_no_row_is_no_answer_there():
+    ways = views(NAMES, alone=1.0)
+    missing = EPISODE.support.inputs.present["audio"].at[2].set(0.0)  # of all rows of a class
+    support = EPISODE.support._replace(
+        inputs=EPISODE.support.inputs._replace(
+            present=EPISODE.support.inputs.present | {"audio": missing}
+        )
+    )
+    episode = EPISODE._replace(support=support)
+    parts = (as_network(MODULE, method="encode"), metric(as_network(encoded(MODULE)), prototype()))
+
+    def loss(ways, known):
+        return jax.jit(over_views(*parts, see_through, ways, known=known))(
+            PARAMS, episode, KEY, STEP
+        )
+
+    audio = ways._replace(support=ways.support[1:2], query=ways.query[1:2], weight=ways.weight[1:2])
+    gradients, metrics = loss(audio, known_of)
+    # Of the two classes one is left, which answers all that asks.
+    assert metrics["loss"] == 0 and not any(x.any() for x in jax.tree.leaves(gradients))
+    assert loss(audio, None)[1]["loss"] > 0
+    others = ways._replace(weight=ways.weight * np.array([1.0, 0.0, 1.0], np.float32))
+    for ours, theirs in zip(
+        *(jax.tree.leaves(loss(others, k)) for k in (known_of, None)), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
