@@ -118,10 +118,9 @@ def of_run(workdir: str | Path, name: str | None = None) -> Method:
     rate = max((encoder.rate for encoder in encoders.values()), default=0)
     model = build.model(config)
     if build.is_told(config):
-        raise ValueError(
-            f"{name} is told class descriptions, which files do not have: name another model of "
-            f"{', '.join(variants)}"
-        )
+        others = [other for other in variants if not build.is_told(variants[other])]
+        mend = f"name one of {', '.join(others)}" if others else "train one that is told none"
+        raise ValueError(f"{name} is told class descriptions, which files do not have: {mend}")
     if config.train.steps == 0:  # what it has not learned, its scale, is that of the support set
         learned, fast = None, model
     else:

@@ -589,6 +589,23 @@ def test_a_run_on_frozen_features_sees_files_through_its_encoder(folder, seen, t
     assert seen["image"].shapes == [(2, 112, 112, 3)]
 
 
+@pytest.mark.parametrize(
+    ("compare", "mend"),
+    [("described", "train one that is told none"), ("described,raw", "name one of raw$")],
+)
+def test_a_model_that_is_told_descriptions_names_those_that_are_not(tmp_path, compare, mend):
+    config = own.get_config()
+    config.update(modalities="image", side="words", learner="am3", compare=compare)
+    config.update(head="prototype", fusion="plain")
+    results.write_json(tmp_path / "config.json", results.plain(config))
+    pictures = rows({"image": np.zeros((3, 32, 32, 3), np.uint8)}, np.arange(3))
+    train = Table(CLASSES, {"rows": pictures}, {})
+    size = jax.ShapeDtypeStruct((32, 32, 3), np.uint8)
+    inputs.note(tmp_path, build.Data({"train": train}, {"image": size}, {}))
+    with pytest.raises(ValueError, match=f"am3 is told class descriptions.*: {mend}"):
+        methods.of_run(tmp_path)
+
+
 def test_rows_are_standardised_as_those_of_the_run(run, tmp_path):
     config = run[0].copy_and_resolve_references()
     config.update(modalities="tabular", fusion="plain", distance="cosine")
