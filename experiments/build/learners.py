@@ -13,7 +13,7 @@ from experiments.build.heads import LOSSES, head
 from experiments.build.networks import computed, encoder, module_of
 from experiments.names import named, parse_names
 from fsjax.encoders.low_rank import low_rank
-from fsjax.encoders.multimodal import encoded, multimodal
+from fsjax.encoders.multimodal import Multimodal, encoded
 from fsjax.encoders.transfer import begun, frozen, passed_on, scaled
 from fsjax.fusion import pooled
 from fsjax.learners import am3, described, imputed, maml, metric, pictures, tip_adapter
@@ -145,7 +145,8 @@ def _side(config: ConfigDict) -> dict[str, Network]:
     # A norm of each row by itself: nothing calibrates what describes classes.
     alone = config.copy_and_resolve_references()
     alone.norm = "group"
-    return {kind: multimodal({kind: encoder(alone, kind)}, pooled.Plain()) for kind in kinds}
+    modules = {kind: Multimodal({kind: encoder(alone, kind)}, pooled.Plain()) for kind in kinds}
+    return {kind: computed(config, module) for kind, module in modules.items()}
 
 
 def _alone(config: ConfigDict) -> str:

@@ -194,6 +194,19 @@ def test_recipes_are_told_apart_by_what_is_trained_how_and_by_what_the_classes_a
     assert all(build.model(variant).fast is not None for variant in variants.values())
 
 
+@pytest.mark.parametrize("learner", build.TOLD)
+def test_what_reads_descriptions_is_computed_in_the_precision_of_a_config(learner):
+    config = emoji.get_config()
+    config.update(modalities="audio", learner=learner, side="words", precision="bfloat16")
+    config.encoders.update(audio="raw", words="bytes")
+    rows = Inputs({"audio": jnp.ones((5, 8))}, {"audio": jnp.ones(5)})
+    words = Inputs({"words": jnp.ones((5, 4), jnp.int32)}, {"words": jnp.ones(5)})
+    support, learner = Support(rows, jnp.eye(5), words), build.model(config).learner
+    params = jax.eval_shape(learner.init, jax.random.key(0), support)
+    program = str(jax.make_jaxpr(learner.adapt)(params, support))
+    assert "bf16[257,64]" in program
+
+
 def test_what_needs_descriptions_says_so():
     config = emoji.get_config()
     for learner in build.TOLD:
