@@ -5,6 +5,7 @@ Rows whose target is all zero are ignored, except by `auroc`.
 
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +23,7 @@ def accuracy(logits: Array, targets: Array) -> Array:
 
 def correct(logits: Array, targets: Array) -> Array:
     """Whether the largest logit of each query is that of its target: -> [Q], 1 or 0; 0 of NaN."""
+    chex.assert_rank([logits, targets], 2)
     right = logits.argmax(-1) == targets.argmax(-1)
     return (right & _answered(logits)).astype(jnp.float32)
 
@@ -49,6 +51,7 @@ def negative_log_likelihood(logits: Array, targets: Array) -> Array:
 
     A target whose logit is minus infinity, which was no answer, costs what a guess does.
     """
+    chex.assert_rank([logits, targets], 2)
     loss = optax.safe_softmax_cross_entropy(guessed(logits), targets)
     return _mean(jnp.where(jnp.isposinf(loss), jnp.log(logits.shape[-1]), loss), targets)
 
@@ -74,6 +77,7 @@ def reliability(logits: Array, targets: Array, bins: int = 15) -> Array:
 
 def confusion(logits: Array, targets: Array) -> Array:
     """Counts [W, W] of queries by target (row) and prediction (column), which NaN is none of."""
+    chex.assert_rank([logits, targets], 2)
     predicted = jax.nn.one_hot(logits.argmax(-1), logits.shape[-1])
     return targets.T @ (predicted * _answered(logits)[:, None])
 
@@ -90,6 +94,7 @@ def auroc(logits: Array, targets: Array) -> Array:
       [] the probability, 0..1, that a known query has a larger score than an unknown one, ties
       counted by half; zero if there are not both.
     """
+    chex.assert_rank([logits, targets], 2)
     score, known = logits.max(-1), _given(targets)
     # Compared, not subtracted: of two that are infinite the difference is NaN.
     above = (score[:, None] > score) + (score[:, None] == score) / 2

@@ -11,6 +11,7 @@ from fsjax.evaluation.figures import (
     accuracy_by_step,
     auroc,
     confusion,
+    correct,
     expected_calibration_error,
     negative_log_likelihood,
     reliability,
@@ -142,3 +143,11 @@ def test_accuracies_by_step_are_those_of_each_step():
     steps = jnp.stack([LOGITS, -LOGITS, 2 * LOGITS])
     expected = [accuracy(z, TARGETS) for z in steps]
     np.testing.assert_array_equal(accuracy_by_step(steps, TARGETS), expected)
+
+
+@pytest.mark.parametrize(
+    "figure", [accuracy, correct, negative_log_likelihood, reliability, confusion, auroc]
+)
+def test_numbers_of_classes_are_no_targets(figure):
+    with pytest.raises(AssertionError, match="rank"):
+        figure(LOGITS, LABELS)
