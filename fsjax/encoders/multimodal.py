@@ -32,10 +32,11 @@ class Multimodal(nn.Module):
 
     def encode(self, inputs: Inputs, weight: Array, *, train: bool = False) -> dict[str, Tokens]:
         """inputs [B, ...], weight [B] -> tokens of each modality; those absent are all padding."""
-        if missing := sorted(set(self.encoders) - set(inputs.values)):
+        given = inputs.values.keys() & inputs.present.keys()
+        if missing := sorted(self.encoders.keys() - given):
             raise ValueError(
                 f"the network has an encoder for {', '.join(missing)}, which the inputs lack; "
-                f"they have {', '.join(sorted(inputs.values))}"
+                f"they have {', '.join(sorted(given)) or 'none'}, each with values and present"
             )
         return {
             name: self._encode(name, inputs.values[name], inputs.present[name], weight, train)
@@ -79,6 +80,11 @@ def as_network(module: nn.Module, *, method: str = "__call__") -> Network:
         train: bool = False,
     ) -> tuple[Array, Stats]:
         weight = jnp.ones(_rows(inputs)) if weight is None else weight
+        if jnp.shape(weight) != (_rows(inputs),):
+            raise ValueError(
+                f"{_rows(inputs)} rows have weights of shape {list(jnp.shape(weight))}: they want "
+                "one each, the sums of labels [rows, ways]; jax.nn.one_hot makes such of numbers"
+            )
         variables = {"params": params} | ({"stats": stats} if stats else {})
         rngs = None if key is None else {"dropout": key}
         features, out = module.apply(

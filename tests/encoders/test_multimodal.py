@@ -238,11 +238,21 @@ def test_a_network_without_calibrated_norms_is_calibrated_to_itself():
     jax.tree.map(np.testing.assert_array_equal, calibrate(network, params, BATCHES), params)
 
 
-def test_a_modality_that_the_inputs_lack_is_named():
-    lacking = Inputs(*({m: part[m] for m in ("traits", "sound")} for part in INPUTS))
+@pytest.mark.parametrize("lacks", [("values", "present"), ("values",), ("present",)])
+def test_a_modality_that_the_inputs_lack_is_named(lacks):
+    without = {n: {m: getattr(INPUTS, n)[m] for m in ("traits", "sound")} for n in lacks}
+    lacking = INPUTS._replace(**without)
     message = "the network has an encoder for text, which the inputs lack; they have sound, traits"
     with pytest.raises(ValueError, match=message):
         multimodal(ENCODERS, Concat()).init(KEY, lacking)
+
+
+@pytest.mark.parametrize("labels", [np.arange(ROWS), np.eye(ROWS)[1:]])
+def test_labels_that_are_none_of_rows_by_ways_are_told(labels):
+    network = multimodal({"sound": MLP((), 3)}, Concat())
+    params = network.init(KEY, INPUTS)
+    with pytest.raises(ValueError, match=r"7 rows have weights of shape \[6?\]: .*one_hot"):
+        network.apply(params, INPUTS, weight=labels.sum(-1))
 
 
 def test_statistics_go_out_of_a_network_and_back_in():
