@@ -84,7 +84,11 @@ def _waves(data: ConfigDict) -> dict[str, int]:
     """How sounds in files are read if an encoder hears waves."""
     if not data.rate:
         return {}
-    return {"wave": round(data.seconds * data.rate), "sample_rate": data.rate}
+    if (samples := round(data.seconds * data.rate)) < 1:
+        raise ValueError(
+            f"config.data.seconds={data.seconds} of a sound have no sample: ask for more"
+        )
+    return {"wave": samples, "sample_rate": data.rate}
 
 
 def located(path: str) -> str:

@@ -161,6 +161,15 @@ def test_a_frozen_encoder_reads_texts_that_are_longer_than_a_name(tmp_path):
     assert build.read(config).sources["rows"].values["text"].shape == (2, 80)
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 1e-5])
+def test_sounds_that_a_frozen_encoder_hears_have_a_sample_at_least(seconds):
+    config = own.get_config()
+    config.update(modalities="audio", frozen="audio:soundnet")
+    config.data.update(path="mine.csv", seconds=seconds)
+    with pytest.raises(ValueError, match=rf"config\.data\.seconds={seconds} .* ask for more"):
+        build.read(config)
+
+
 def test_training_classes_alone_are_mirrored(folder):
     config = config_of(folder, str(folder / "splits.json"))
     config.data.reflections = True
