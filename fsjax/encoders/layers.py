@@ -29,7 +29,17 @@ def as_float(x: Array) -> Array:
 
 
 def as_image(x: Array) -> Array:
-    """Pictures [B, H, W, C] as `as_float`, those [B, H, W] of one channel [B, H, W, 1]."""
+    """Pictures [B, H, W, C] as `as_float`, those [B, H, W] of one channel [B, H, W, 1].
+
+    Raises:
+      ValueError: if rows are neither, as waves [B, samples] are.
+    """
+    if x.ndim not in (3, 4):
+        raise ValueError(
+            f"rows of shape {list(x.shape[1:])} are neither pictures [H, W, C] nor frames "
+            "[frames, bands]: waves become frames by fsjax.data.preprocess.log_mel, or are heard "
+            "by a published encoder, as config.frozen=audio:soundnet"
+        )
     return as_float(x[..., None] if x.ndim == 3 else x)
 
 

@@ -304,3 +304,9 @@ def test_sums_of_pixels_of_few_bits_do_not_overflow(dtype):
     x[0, 0] = 0
     expected = module.apply({}, x.astype(np.float32), jnp.ones(1)).values
     np.testing.assert_array_equal(module.apply({}, x, jnp.ones(1)).values, expected)
+
+
+@pytest.mark.parametrize("name", ["conv4", "conv_audio", "resnet12"])
+def test_waves_are_told_to_be_no_pictures_and_no_frames(name):
+    with pytest.raises(ValueError, match=r"rows of shape \[40\] are neither .*audio:soundnet"):
+        jax.eval_shape(TINY[name][0](CalibratedNorm).init, KEY, jnp.ones((2, 40)), jnp.ones(2))
