@@ -64,8 +64,8 @@ def get_config() -> ConfigDict:
                 "series": "conv_series",
                 "tabular": "mlp",
             },
-            # bfloat16: networks compute in it in training; parameters, gradients, statistics,
-            # losses and features that are encoded once for a test stay float32.
+            # bfloat16: networks compute in it, in tests all but encoders that see each row once;
+            # parameters, gradients, statistics and losses stay float32.
             "precision": "float32",
             "norm": "calibrated",  # an episode's in training, the training set's at test
             "fusion": "attention",
