@@ -12,17 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import build, compiled, dealer, devices, fitting, jobs
+from experiments import build, compiled, devices, fitting, jobs
 from experiments.evaluate import load_config
 from experiments.names import as_path, check_name, count
 from fsjax.data.pool import make_pool
 from fsjax.data.table import Table
-from fsjax.evaluation.figures import accuracy
-from fsjax.training.seeds import intact, stack, train_seeds
+from fsjax.training.seeds import intact, stack, train_seeds, unstack
 from fsjax.types import Params, Pool
 
 # Of the mean over the last tenth of steps. The penalty wants a slope of one, and a critic that
@@ -93,7 +91,9 @@ def run_seeds(config: ConfigDict, workdir: Path, seeds: int) -> list[Seed]:
         np.asarray(metrics[f"generator_{name}"])[:, -last:].mean(1)
         for name in ("distance", "slope")
     )
-    found = _accuracies(job, states.params, make_pool(parts["validation"]), seeds)
+    validation = devices.everywhere(config, make_pool(parts["validation"]))
+    measure = fitting.validates(job, validation)
+    found = [measure(state)[1] for state in unstack(states)]
     return [
         Seed(a, float(d), float(s), trouble(bool(f), float(d), float(s)))
         for a, d, s, f in zip(found, distance, slope, finite, strict=True)
@@ -107,19 +107,6 @@ def _base(config: ConfigDict, train: Table, workdir: Path) -> tuple[Pool, Params
     first, others = map(make_pool, build.base_tables(config, train))
     job = jobs.prepare(build.base(config), first)
     return others, fitting.trained_params(job, workdir / "base")["network"]
-
-
-def _accuracies(job: jobs.Job, params: Params, validation: Pool, seeds: int) -> list[float]:
-    config = job.config
-    settings = dealer.episode_settings(config)["validation"][0]
-    each = [jax.tree.map(lambda x, i=i: x[i], params) for i in range(seeds)]
-    _, rows = jobs.prepared(job.model, each[0], validation)
-    figures = jobs.evaluator(
-        job.model, config, num_episodes=config.validation.episodes, figures=(accuracy,)
-    )
-    sample = dealer.episodes(config, rows, **settings)
-    key = jax.random.key(jobs.VALIDATION_KEY)
-    return [float(np.mean(figures(one, key, sample)["accuracy"])) for one in each]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

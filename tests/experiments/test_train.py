@@ -471,6 +471,19 @@ def test_several_seeds_of_a_generator_are_trained_at_once_and_told_apart(halluci
         stability.main(["--workdir", str(workdir), "--model", "prototype"])
 
 
+def test_each_seed_of_a_generator_is_validated_as_a_run_of_that_seed(finished, tmp_path):
+    config = finished[0].copy_and_resolve_references()
+    config.update(learner="hallucinate", modalities="tabular", fusion="plain", compare="")
+    config.validation.update(ways=6, episodes=100)
+    config.test.update(episodes=4, settings=((3, 1),))
+    told = [one.accuracy for one in stability.run_seeds(config, tmp_path, seeds=2)]
+    for seed, accuracy in enumerate(told):
+        config.seed = seed
+        train.train(config, tmp_path / str(seed))
+        (log,) = (tmp_path / str(seed)).glob("models/*/metrics.jsonl")
+        assert accuracy == pytest.approx(results.read_lines(log)[-1]["validation"], abs=0.005)
+
+
 @pytest.mark.parametrize(("objective", "steps"), [("episodic", 2), ("own", 0)])
 def test_a_generator_whose_critic_is_not_trained_cannot_be_tried(hallucinated, objective, steps):
     config = hallucinated[0].copy_and_resolve_references()
