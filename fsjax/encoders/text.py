@@ -7,6 +7,14 @@ from fsjax.encoders.layers import one_token
 from fsjax.types import Array, Tokens
 
 
+def _check_codes(x: Array) -> None:
+    if x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.integer):
+        raise ValueError(
+            f"texts are codes [B, L] of whole numbers, got {x.dtype}{list(x.shape)}: take an "
+            "encoder of other rows for them, as mlp for numbers"
+        )
+
+
 class _TransformerBlock(nn.Module):
     heads: int
 
@@ -30,6 +38,7 @@ class ByteTransformer(nn.Module):
     @nn.compact
     def __call__(self, x: Array, weight: Array, *, train: bool = False) -> Tokens:
         """x [B, L] int32 -> tokens [B, L, features], padding masked."""
+        _check_codes(x)
         mask = (x > 0).astype(jnp.float32)
         embedded = nn.Embed(257, self.features)(x)
         position = self.param("position", nn.initializers.normal(0.02), (x.shape[1], self.features))
@@ -56,6 +65,7 @@ class CharNgrams(nn.Module):
         """x [B, L] int32 -> tokens [B, 1, len(orders) * features], zeros for an order that a
         text is too short for.
         """
+        _check_codes(x)
         table = self.param(
             "embedding",
             nn.initializers.normal(0.1),

@@ -266,6 +266,12 @@ def test_texts_shorter_than_an_ngram_are_refused():
         text_module("ngrams").init(KEY, TEXT[:, :2], jnp.ones(ROWS))
 
 
+@pytest.mark.parametrize("module", [CharNgrams(), ByteTransformer()])
+def test_rows_of_numbers_are_no_texts(module):
+    with pytest.raises(ValueError, match=r"codes \[B, L\] of whole numbers, got float32\[5, 12\]"):
+        module.init(jax.random.key(0), jnp.ones((5, 12)), jnp.ones(5))
+
+
 def test_raw_rows_have_length_one_and_zeros_stay_zeros():
     x = floats(4) * np.array([[1e-8], [1e3], [0.0]], np.float32)
     values = Raw().apply({}, x, jnp.ones(ROWS)).values[:, 0]
