@@ -88,6 +88,12 @@ def check_waves(waves: np.ndarray, name: str, rate: int, least: int = 1) -> np.n
             f"{name} embeds waves [N, samples] at {rate} Hz, floats in -1..1 or int16, {least} "
             f"samples or more, not {list(waves.shape)} of type {waves.dtype}"
         )
+    # A maximum over time may pass NaN over, and features look as if nothing were amiss.
+    if bad := [i for i, wave in enumerate(waves) if not np.isfinite(wave).all()]:
+        raise ValueError(
+            f"waves for {name} have NaN or Inf in {len(bad)} of {len(waves)} rows, first in row "
+            f"{bad[0]}: set these to zero"
+        )
     return waves.astype(np.float32) / (32768 if waves.dtype == np.int16 else 1)
 
 

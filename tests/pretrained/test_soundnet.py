@@ -68,3 +68,11 @@ def test_a_sound_fills_its_row_and_bytes_are_heard_as_floats():
     for bad in (WAVES[0], WAVES.astype(np.int32), WAVES[..., None], WAVES[:, :0]):
         with pytest.raises(ValueError, match=r"soundnet embeds waves \[N, samples\] at 22050 Hz"):
             made.embed(bad)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_sample_that_is_no_number_is_told_with_its_row(value):
+    broken = WAVES.copy()
+    broken[1, 5000] = value
+    with pytest.raises(ValueError, match="NaN or Inf in 1 of 2 rows, first in row 1"):
+        soundnet(layers=2).embed(broken)
