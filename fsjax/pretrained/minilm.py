@@ -154,4 +154,6 @@ def minilm() -> Pretrained:
 
 def minilm_digest() -> str:
     """A digest of all that its features depend on."""
-    return digest(package_file(PACKAGE, f"{FOLDER}/model.safetensors"), longest=LONGEST)
+    tokens = digest(package_file(PACKAGE, f"{FOLDER}/tokenizer.json"))
+    weights = package_file(PACKAGE, f"{FOLDER}/model.safetensors")
+    return digest(weights, longest=LONGEST, tokens=tokens)

@@ -14,7 +14,7 @@ from fsjax.data.preprocess import encode_texts
 from fsjax.pretrained import conse, efficientnet, encoder, minilm
 from fsjax.pretrained.conse import FILE, convex_combination
 from fsjax.pretrained.conse import PACKAGE as NAMES
-from fsjax.pretrained.minilm import FOLDER, PACKAGE, word_pieces
+from fsjax.pretrained.minilm import FOLDER, PACKAGE, minilm_digest, word_pieces
 from fsjax.pretrained.tokens import decode_texts
 
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
@@ -268,3 +268,17 @@ def test_batches_are_of_one_shape_whatever_the_rows():
     found = encoder.in_batches(doubled, x, 2 * np.ones((7, 1)), batch=3)
     np.testing.assert_array_equal(found, 2 * x)
     assert seen == [(3, 1)] * 3 and found.dtype == np.float32
+
+
+@pytest.mark.parametrize("changed", ["model.safetensors", "tokenizer.json"])
+def test_features_of_texts_are_kept_by_all_files_that_they_depend_on(
+    changed, tmp_path, monkeypatch
+):
+    module = sys.modules["fsjax.pretrained.minilm"]
+    monkeypatch.setattr(module, "package_file", lambda package, path: tmp_path / path)
+    (tmp_path / FOLDER).mkdir(parents=True)
+    for name in ("model.safetensors", "tokenizer.json"):
+        (tmp_path / FOLDER / name).write_text(name)
+    before = minilm_digest()
+    (tmp_path / FOLDER / changed).write_text("another")
+    assert minilm_digest() != before
