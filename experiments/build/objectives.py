@@ -50,7 +50,7 @@ ALL_ASK = ("leave_one_out", "supervised", "ranking", "reptile")
 # Those by which a row is compared with others of its class.
 OTHERS_ANSWER = ("leave_one_out", "ranking")
 # Those to which a class of which nothing is known is no answer.
-KNOWING = ("episodic", "views", "generation", "imputation")
+KNOWING = ("episodic", "views", "multi_step", "generation", "imputation")
 # The learners that an objective can train, where it cannot train all.
 TRAINS = {
     "episodic": OTHERS,
@@ -165,10 +165,10 @@ def _views(config: ConfigDict, model: Model, known: Known | None) -> Objective:
     return over_views(encode, model.fast.learner, see_through, chosen, **how)
 
 
-def _multi_step(config: ConfigDict, model: Model) -> Objective:
+def _multi_step(config: ConfigDict, model: Model, known: Known | None) -> Objective:
     importance = annealed_importance(max(1, round(config.inner.multi_step * config.train.steps)))
     loss = named(LOSSES, config, "loss")
-    return multi_step_loss(along_path(model.learner), importance, loss, watch=WATCH)
+    return multi_step_loss(along_path(model.learner), importance, loss, watch=WATCH, known=known)
 
 
 def _reptile(config: ConfigDict, model: Model) -> Objective:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
+from fsjax.objectives.answers import Known, answerable
 from fsjax.objectives.losses import cross_entropy
 from fsjax.types import Array, Batch, Episode, Key, Learner, Metrics, Objective, Params, Step
 
@@ -16,6 +17,7 @@ def multi_step_loss(
     importance: Callable[[Step, int], Array],
     loss: Loss = cross_entropy,
     watch: Mapping[str, Loss] | None = None,
+    known: Known | None = None,
 ) -> Objective:
     """The losses on the queries after every inner step, weighted: of MAML++ (Antoniou et al. 2019,
     https://arxiv.org/abs/1810.09502).
@@ -25,6 +27,7 @@ def multi_step_loss(
       importance: step of training, inner steps -> weights [steps] of the losses after each.
       loss: of logits and targets.
       watch: figures of the last logits and targets, reported and not optimised.
+      known: as of `fsjax.objectives.answers.of_those_known`; all classes unless given.
 
     Returns:
       An objective over an Episode without a task axis; its metrics are "loss", that of the last
@@ -36,6 +39,8 @@ def multi_step_loss(
         key_adapt, key_predict = jax.random.split(key)
         tasks = learner.adapt(params, episode.support, key=key_adapt, train=True)
         logits = learner.predict(params, tasks, episode.query, key=key_predict, train=True)
+        if known is not None:
+            logits = answerable(logits, known(episode.support))
         losses = jax.vmap(lambda logits: loss(logits, episode.targets))(logits[1:])
         figures = {name: f(logits[-1], episode.targets) for name, f in watch.items()}
         return importance(step, len(losses)) @ losses, {"loss": losses[-1]} | figures

@@ -445,7 +445,7 @@ def test_objectives_refuse_a_learner_that_they_would_leave_untrained(learner, ob
         build.training(config, build.model(config), None)
 
 
-@pytest.mark.parametrize(("learner", "rows"), [("metric", 0), ("metric", 1), ("proto_maml", 0)])
+@pytest.mark.parametrize(("learner", "rows"), [("metric", 0), ("metric", 1), ("maml_pp", 0)])
 def test_a_class_of_which_a_model_sees_no_row_is_no_answer_in_training(learner, rows):
     config = own.get_config()
     config.update(modalities="tabular", learner=learner, head="prototype", fusion="plain")
