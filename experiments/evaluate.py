@@ -137,8 +137,8 @@ def _evaluate(
 def setting(text: str) -> tuple[int, int | tuple[int, int]]:
     """Ways and shots of a text like 5x1, or 5x1-3: between so many shots of each class."""
     ways, shots = text.split("x")
-    low, _, high = shots.partition("-")
-    return int(ways), (int(low), int(high)) if high else int(low)
+    low, dash, high = shots.partition("-")
+    return int(ways), (int(low), int(high)) if dash else int(low)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

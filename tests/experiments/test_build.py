@@ -251,7 +251,7 @@ def test_one_of_the_models_compared_may_have_several_changes_one_after_another()
         ("data", "name", "npz", r"config\.data\.name=npz wants config\.data\.columns"),
         ("train", "drop", 30.0, r"config\.train\.drop=30.0 is a share: from 0 to 1"),
         ("inner", "first_order", -1.0, r"config\.inner\.first_order=-1.0 is a share"),
-        ("train", "shots", -1, r"for shots as 5; those of a test .* as in \(\(5, \(1, 3\)\),\)"),
+        ("train", "shots", -1, r"for shots as 5, or few to many as \(1, 3\)"),
     ],
 )
 def test_a_value_that_cannot_be_is_told_by_its_whole_key(part, key, value, message):

@@ -277,6 +277,12 @@ def test_training_refuses_impossible_numbers(finished, tmp_path, key, value):
         train.train(config, tmp_path / "work")
 
 
+def test_settings_are_ways_and_shots_or_few_to_many():
+    assert evaluate.setting("5x1") == (5, 1) and evaluate.setting("5x1-3") == (5, (1, 3))
+    with pytest.raises(ValueError, match="invalid literal"):
+        evaluate.setting("5x1-")
+
+
 @pytest.mark.parametrize("shots", ["1-3", 1.5, (3, 1), (1,), ("a", "b")])
 def test_training_refuses_shots_that_are_no_number_nor_few_to_many(finished, shots):
     config = finished[0].copy_and_resolve_references()
