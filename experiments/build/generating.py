@@ -52,7 +52,7 @@ def _generation(config: ConfigDict, model: Model, known: Known | None) -> Object
     The classification of queries reaches the generator too, so that what it makes is of use.
     """
     settings, learner = config.generation, model.learner
-    answer = of_those_known(adapted(learner), known) if known else adapted(learner)
+    answer = of_those_known(adapted(learner), known)
     classify = answer_loss(answer, named(LOSSES, config, "loss"), watch=WATCH)
     parts = {"generator": _generator(config, learner)}
     if by_triplets(config):

@@ -143,7 +143,7 @@ def _episodic(config: ConfigDict, model: Model, known: Known | None = None) -> O
         answer = fitted(embed_all(config, model.network), head(config))
     else:
         answer = adapted(model.learner)
-    return answer_loss(of_those_known(answer, known) if known else answer, loss, watch=WATCH)
+    return answer_loss(of_those_known(answer, known), loss, watch=WATCH)
 
 
 def _leave_one_out(config: ConfigDict, model: Model) -> Objective:

@@ -41,18 +41,23 @@ def adapted(learner: Learner, *, train: bool = True) -> Answer:
     return answer
 
 
-def of_those_known(answer: Answer, known: Known) -> Answer:
+def of_those_known(answer: Answer, known: Known | None) -> Answer:
     """An answer in which classes of which nothing is known have no part.
 
     Args:
       answer: whose logits of such a class mean nothing, as those of a prototype at zero do.
-      known: support set -> above 0 for the other classes [W].
+      known: support set -> above 0 for the other classes [W]; None where there are no others.
     """
 
     def among(params: Params, episode: Episode, key: Key) -> Array:
-        return answerable(answer(params, episode, key), known(episode.support))
+        return among_known(answer(params, episode, key), episode.support, known)
 
     return among
+
+
+def among_known(logits: Array, support: Support, known: Known | None) -> Array:
+    """Logits [Q, W] as `answerable` has them; as they are if there is no `known`."""
+    return logits if known is None else answerable(logits, known(support))
 
 
 def known_of(support: Support, told: Sequence[str] = ()) -> Array:

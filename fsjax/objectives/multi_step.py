@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
-from fsjax.objectives.answers import Known, answerable
+from fsjax.objectives.answers import Known, among_known
 from fsjax.objectives.losses import cross_entropy
 from fsjax.types import Array, Batch, Episode, Key, Learner, Metrics, Objective, Params, Step
 
@@ -39,8 +39,7 @@ def multi_step_loss(
         key_adapt, key_predict = jax.random.split(key)
         tasks = learner.adapt(params, episode.support, key=key_adapt, train=True)
         logits = learner.predict(params, tasks, episode.query, key=key_predict, train=True)
-        if known is not None:
-            logits = answerable(logits, known(episode.support))
+        logits = among_known(logits, episode.support, known)
         losses = jax.vmap(lambda logits: loss(logits, episode.targets))(logits[1:])
         figures = {name: f(logits[-1], episode.targets) for name, f in watch.items()}
         return importance(step, len(losses)) @ losses, {"loss": losses[-1]} | figures

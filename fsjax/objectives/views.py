@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fsjax.objectives.answers import Known, answerable
+from fsjax.objectives.answers import Known, among_known
 from fsjax.objectives.losses import cross_entropy
 from fsjax.types import (
     Array,
@@ -98,8 +98,7 @@ def over_views(
             seen = see(tokens, **sides)
             task = learner.adapt(params, seen.support, key=key_adapt, train=True)
             logits = learner.predict(params, task, seen.query, key=key_predict, train=True)
-            if known is not None:
-                logits = answerable(logits, known(seen.support))
+            logits = among_known(logits, seen.support, known)
             figures = {name: figure(logits, seen.targets) for name, figure in watch.items()}
             return loss(logits, seen.targets), figures
 
